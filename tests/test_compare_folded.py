@@ -177,7 +177,7 @@ def test_the_chosen_layer_is_shown_first_and_marked(cells: int, folded: bool) ->
         marked = [line for line in lines if "❯" in line]
         assert len(marked) == 1
         number, part = layer.removeprefix("block").split(".")
-        assert re.search(rf"❯ (block|b|…)?{number}(\.|…){part}", marked[0])
+        assert re.search(rf"❯ (block|bloc?|bl?|…)?{number}(\.|…){part}", marked[0])
         first = next(at for at, line in enumerate(lines) if "●" in line and "▲" in line and "epoch" not in line)
         assert lines[first + 1] == marked[0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,13 @@ RESNET = [
 TRANSFORMER = [
     "tokens", *(f"encoder.layers.{at}.{part}" for at in range(6)
                 for part in ("norm1", "self_attn.out_proj", "linear1", "linear2")), "head",
+]  # fmt: skip
+BERT = [
+    "bert.embeddings.word_embeddings", "bert.embeddings.LayerNorm",
+    *(f"bert.encoder.layer.{at}.{part}" for at in range(12)
+      for part in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+                   "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm")),
+    "bert.pooler.dense", "classifier",
 ]  # fmt: skip
 WORDS = st.sampled_from(["conv1", "layer12", "encoder", "self_attn", "fc", "정규화", "0", "7", "31"])
 NAMES = st.lists(st.lists(WORDS, min_size=1, max_size=5).map(".".join), min_size=1, max_size=12, unique=True)
@@ -47,20 +56,47 @@ def test_the_last_word_stays_readable(names: list[str], cells: int) -> None:
 
 @pytest.mark.parametrize(
     ("cells", "expected"),
+    [(25, "encoder.layers.3.linear1"), (22, "3.linear1"), (9, "3.linear1"), (7, "3.line1"), (6, "3.lin1")],
+)
+def test_the_words_that_all_blocks_start_with_are_left_out_first(cells: int, expected: str) -> None:
+    assert shortened(TRANSFORMER, cells)["encoder.layers.3.linear1"].rstrip() == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
     [
-        (25, "encoder.layers.3.linear1"), (19, "e.layers.3.linear1"), (16, "e.l.3.linear1"), (12, "…l.3.linear1"),
-        (9, "e.l.3.l1"), (6, "el3l1"),
+        (24, "3.attention.self.query"), (20, "3.atte.self.query"), (16, "3.att.sel.query"), (12, "3…self.query"),
+        (7, "3…query"),
     ],
 )  # fmt: skip
-def test_parts_are_abbreviated_from_the_left(cells: int, expected: str) -> None:
-    assert shortened(TRANSFORMER, cells)["encoder.layers.3.linear1"].rstrip() == expected
+def test_words_in_the_middle_are_cut_and_then_left_out(cells: int, expected: str) -> None:
+    assert shortened(BERT, cells)["bert.encoder.layer.3.attention.self.query"].rstrip() == expected
+
+
+@pytest.mark.parametrize("cells", range(6, 50))
+def test_the_layers_of_bert_keep_their_number_and_stay_distinguishable(cells: int) -> None:
+    found = shortened(BERT, cells)
+    assert len(set(found.values())) == len(BERT)
+    for name, short in found.items():
+        assert re.findall(r"\d+", name) == re.findall(r"\d+", short)
+
+
+def test_what_is_left_out_tells_no_two_names_apart() -> None:
+    both = [f"{side}.layers.{at}.linear1" for side in ("encoder", "decoder") for at in range(3)]
+    assert shortened(both, 18)["encoder.layers.1.linear1"].rstrip() == "enc.lay.1.linear1"
+    assert len({short[:3] for short in shortened(both, 18).values()}) == 2
+
+
+@given(NAMES, st.integers(12, 40))
+def test_distinct_names_stay_distinct(names: list[str], cells: int) -> None:
+    assert len(set(shortened(names, cells).values())) == len(names)
 
 
 def test_a_form_that_could_stand_for_two_names_is_avoided() -> None:
     alone = shortened(["layer1.0.conv1"], 8)["layer1.0.conv1"]
     together = shortened(["layer1.0.conv1", "layer2.0.conv1"], 8)
     assert alone == "…0.conv1"
-    assert set(together.values()) == {"l1.0.c1 ", "l2.0.c1 "}
+    assert set(together.values()) == {"l1.0.co1", "l2.0.co1"}
 
 
 @given(NAMES, st.integers(10, 160))
