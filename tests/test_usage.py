@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from bntui.cli import app
+from bntui.export.scene import MICROSCOPE, SCREEN, SIZE, USUAL_SIZE
 from tests.commands import bntui
 from tests.test_session import DIGITS, train
 
@@ -29,6 +30,28 @@ def test_switches_that_are_on_are_listed_by_the_name_that_turns_them_off() -> No
     page = bntui("check", "--help").stdout
     assert "  --no-data   " in page
     assert "  --data" not in page
+
+
+def test_switches_without_a_default_are_listed_by_both_names() -> None:
+    undecided = [(name, param) for name, param in of_kind("option") if param.secondary_opts and param.default is None]
+    assert [(name, [*param.opts, *param.secondary_opts]) for name, param in undecided] == [
+        ("sweep", ["--maximize", "--minimize"])
+    ]
+    assert "  --maximize, --minimize  " in bntui("sweep", "--help").stdout
+
+
+def test_the_help_states_the_defaults_that_there_are() -> None:
+    stated = {
+        ("verify", "--seeds"): 10,
+        ("serve", "--port"): 8000,
+    }
+    for name, param in of_kind("option"):
+        if isinstance(param.default, int) and not param.is_flag:
+            assert param.default == stated.pop((name, param.opts[0]))
+            assert f"Default: {param.default}." in param.help
+    assert stated == {}
+    assert "Default: 100x30; screen, microscope: 120x36." in " ".join(bntui("export", "--help").stdout.split())
+    assert (USUAL_SIZE, SIZE) == ((100, 30), {SCREEN: (120, 36), MICROSCOPE: (120, 36)})
 
 
 def by_name(argument: tuple[str, Any]) -> tuple[str, str]:

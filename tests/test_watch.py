@@ -24,6 +24,7 @@ from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
 from bntui.watching.captured import described
 from bntui.watching.pytorch.held import EXACT, SAMPLE, fetched, hold, stride
+from bntui.watching.pytorch.words import summed_up
 from bntui.watching.trouble import RecorderWarning
 
 
@@ -444,3 +445,8 @@ def test_compiled_models_are_measured_eagerly(tmp_path: Path) -> None:
     assert [frame.step for frame in frames] == [1, 3]
     with closing(Reader(path)) as reader:
         assert reader.meta["torch.compile"] == "measured steps ran eagerly"
+
+
+@pytest.mark.parametrize(("keyframes", "told"), [(1, "1 keyframe in"), (2, "2 keyframes in")])
+def test_the_end_counts_the_keyframes(keyframes: int, told: str) -> None:
+    assert summed_up(keyframes, Path("x.bntui"), 0.25) == f"bntui: {told} x.bntui; measuring took 25.0% of the time"

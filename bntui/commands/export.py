@@ -49,7 +49,12 @@ def export(
             "--panel", metavar="PANEL", help="What a picture shows: a panel, screen, or microscope. Default: screen."
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Columns and rows of a picture.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="WxH", help="Columns and rows of a picture. Default: 100x30; screen, microscope: 120x36."
+        ),
+    ] = None,
     theme: Annotated[
         str | None, typer.Option("--theme", metavar="THEME", help="Of a picture: dark, light, or projector.")
     ] = None,

@@ -110,8 +110,12 @@ def serve(
             autocompletion=complete.recordings,
         ),
     ],
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to serve on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port to serve on.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to serve on. Default: only this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port to serve on. Default: 8000.")
+    ] = 8000,
     allow_training: Annotated[
         bool, typer.Option("--allow-training", help="Let visitors train, fork, rename, and delete.")
     ] = False,

@@ -117,8 +117,11 @@ def _name(param: Any) -> str:
     value = param.metavar or ""
     if param.param_type_name == "argument":
         return value if param.required else f"[{value}]"
-    # of a switch that is on by default, the name that turns it off says more
-    names = param.secondary_opts if param.secondary_opts and param.default is True else param.opts
+    names = param.opts
+    if param.secondary_opts and param.default is True:  # the name that turns it off says more
+        names = param.secondary_opts
+    elif param.secondary_opts and param.default is None:  # without either, something else decides
+        names = [*param.opts, *param.secondary_opts]
     return f"{', '.join(names)} {value}".rstrip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bntui.text.language import _
+from bntui.text.language import _, ngettext
 from bntui.watching.pytorch.measured import SeenLayer
 from bntui.watching.pytorch.roles import Role
 
@@ -31,7 +31,11 @@ def summed_up(keyframes: int, path: Path, share: float) -> str:
     Args:
         share: of the loop's time that the recorder took.
     """
-    sentence = _("bntui: {count} keyframes in {path}; measuring took {share:.1%} of the time")
+    sentence = ngettext(
+        "bntui: {count} keyframe in {path}; measuring took {share:.1%} of the time",
+        "bntui: {count} keyframes in {path}; measuring took {share:.1%} of the time",
+        keyframes,
+    )
     return sentence.format(count=keyframes, path=path, share=share)
 
 
