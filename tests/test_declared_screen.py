@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from textual.binding import Binding
 from textual.screen import Screen
 
@@ -277,6 +278,19 @@ def test_the_readme_has_a_row_for_every_command() -> None:
     names = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
     assert len(names) > 10
     assert [name for name in names if not re.search(rf"^\| .*`bntui {name}\b", page, re.MULTILINE)] == []
+
+
+def test_the_guide_has_a_row_for_every_command_with_all_its_options() -> None:
+    page = (key_table.README.parent / "docs" / "guide.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `bntui")]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        told = " ".join(row for row in rows if f"`bntui {name}" in row)
+        assert told.strip(), name
+        options = [one for one in command.params if one.param_type_name == "option" and "--theme" not in one.opts]
+        for option in options:
+            names = [*option.opts, *option.secondary_opts]
+            assert any(re.search(rf"{one}\b", told) for one in names), (name, names)
 
 
 def test_the_page_about_additions_names_files_that_there_are() -> None:
