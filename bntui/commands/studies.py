@@ -26,9 +26,7 @@ def verify(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All built-in scenarios whose data is there.")] = False,
-    seeds: Annotated[
-        int, typer.Option(metavar="N", min=2, max=1000, help="Seeds from 0 to N - 1. Default: 10.")
-    ] = 10,
+    seeds: Annotated[int, typer.Option(metavar="N", min=2, max=1000, help="Seeds from 0 to N - 1. Default: 10.")] = 10,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Worker processes. Default: the number of cores.")
     ] = None,
