@@ -66,6 +66,15 @@ Theme = Annotated[
         help="dark, light, terminal, or projector. Default: the configuration's, otherwise the terminal background's.",
     ),
 ]
+PrintedTheme = Annotated[
+    str | None,
+    typer.Option(
+        "--theme",
+        metavar="THEME",
+        callback=_known,
+        help="dark, light, terminal, or projector. Default: the configuration's, otherwise terminal.",
+    ),
+]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Train without a screen, with JSON lines on stdout, one per epoch and run.")
 ]

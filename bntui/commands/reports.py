@@ -11,7 +11,7 @@ import typer
 from rich.cells import cell_len
 
 from bntui.commands import complete
-from bntui.commands.base import Epoch, Json, Recording, Run, Theme, app, command
+from bntui.commands.base import Epoch, Json, PrintedTheme, Recording, Run, app, command
 from bntui.commands.usage import WIDEST, Command
 from bntui.errors import UsageError
 from bntui.text.language import _, use
@@ -40,7 +40,7 @@ def show(
     color: Annotated[
         str, typer.Option("--color", metavar="WHEN", help="Colors: always, never, or auto (on a terminal).")
     ] = "auto",
-    theme: Theme = None,
+    theme: PrintedTheme = None,
 ) -> None:
     """Print a keyframe as text or JSON, or a panel as the screen shows it."""
     if panel is not None:
@@ -74,7 +74,7 @@ class _WithTolerances(Command):
 
 @app.command(cls=_WithTolerances)
 def audit(recording: Recording, as_json: Json = False) -> None:
-    """Is a recording true? Checks digests, and recomputes all that it determines, with plain NumPy in float64."""
+    """Check that a recording is true: verify its digests, and recompute its figures with NumPy in float64."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: a second thread costs five times the time
     from bntui.audit.audit import audit as audited
     from bntui.audit.report import as_json as json_of
@@ -108,7 +108,7 @@ def stops(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What would other stopping rules have done with a recording?"""
+    """Show where other early-stopping rules would have stopped a recorded run."""
     from bntui.commands.show import find_run
     from bntui.commands.stops import as_json as json_of
     from bntui.commands.stops import as_text
@@ -163,7 +163,7 @@ def schema() -> None:
 
 @command()
 def doctor(as_json: Json = False) -> None:
-    """Is this terminal and device fit?"""
+    """Check whether this terminal and device are suitable."""
     from bntui.commands.doctor import as_record, examine
 
     if as_json:

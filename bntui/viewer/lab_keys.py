@@ -162,7 +162,7 @@ CONTROLS: Final[tuple[Control[LabSituation], ...]] = (
     Control(("N",), N_("write a note at this keyframe, stored in the recording"),
             (Binding("N", "note", N_("Write a note at this keyframe")),), N_("note"), rank=27,
             when=lambda here: here.forks),
-    Control(("!",), N_("the next first NaN, infinite value or dead gradient"),
+    Control(("!",), N_("go to the first NaN, infinite value, or dead gradient; again: the next"),
             (Binding("exclamation_mark", "trouble", N_("To the first bad tensor")),),
             N_("first bad"), rank=11, when=lambda here: here.troubled),
     Control(("m",), N_("microscope: one unit of a normalization in four steps"),
