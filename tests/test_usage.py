@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -93,3 +94,11 @@ def test_a_scenario_or_a_recording_in_the_place_of_a_command_is_told_its_command
     korean = bntui("--lang", "ko", "replya")
     assert "'replay'" in korean.stderr
     assert "No such command" not in korean.stderr
+
+
+def test_show_says_that_there_is_no_best_value_before_the_first_epoch(tmp_path: Path) -> None:
+    with closing(train(tmp_path, DIGITS, ("training.early_stopping.patience", 2), ("training.epochs", 1))) as reader:
+        path = reader.path
+    assert "val_loss no best value yet   wait 0/2" in bntui("show", path, "--epoch", 0).stdout
+    told = bntui("show", path).stdout
+    assert re.search(r"val_loss best \d\.\d+ at epoch 1   wait 0/2", told)

@@ -205,7 +205,10 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
         rule = reader.runs[frame.run].early_stopping
         why = why_stopped(early, None if rule is None else rule["baseline"])
         waiting = _("wait {wait}/{patience}").format(wait=early.wait, patience=early.patience)
-        yield _("early stopping   {monitor} best {best} at epoch {epoch}   {state}").format(
+        sentence = _("early stopping   {monitor} best {best} at epoch {epoch}   {state}")
+        if math.isnan(early.best):
+            sentence = _("early stopping   {monitor} no best value yet   {state}")
+        yield sentence.format(
             monitor=early.monitor, best=brief(early.best, 6), epoch=early.best_epoch, state=why or waiting
         )
     yield ""
