@@ -299,3 +299,12 @@ def test_the_page_about_additions_names_files_that_there_are() -> None:
     named = {name for cell in now for name in re.findall(r"`([a-z_/]+\.py)`", cell)}
     assert len(named) > 10
     assert {name for name in named if not (ROOT / name).exists() and not (ROOT.parent / name).exists()} == set()
+
+
+def test_the_page_about_the_architecture_has_every_module_of_the_viewer() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text("utf-8")
+    rows = " ".join(row.split(" | ")[0] for row in page.splitlines() if row.startswith("| `"))
+    listed = set(re.findall(r"`([a-z_]+(?:\.py|/))`", rows))
+    found = {one.name for one in (ROOT / "viewer").glob("[a-z]*.py")}
+    assert len(found) > 40
+    assert found - listed == set()
