@@ -412,6 +412,9 @@ def test_new_names_count_on_and_overwrite_nothing(tmp_path: Path) -> None:
     assert new_path("batch norm!", tmp_path).name == "batch-norm-001.bntui"
     (tmp_path / "batch-norm-041.bntui").touch()
     assert new_path("batch norm!", tmp_path).name == "batch-norm-042.bntui"
+    refused = tmp_path / "batch-norm-042.bntui"
+    refused.touch()  # published by the process that had locked it when it was refused
+    assert new_path("batch norm!", tmp_path, refused=[refused]).name == "batch-norm-043.bntui"
 
 
 def test_the_library_lists_what_there_is_and_says_what_is_broken(tmp_path: Path, path: Path) -> None:

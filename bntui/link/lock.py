@@ -15,6 +15,7 @@ from bntui.link.address import lock_path
 from bntui.link.live import is_live
 from bntui.recording.draft import Node, lock_file, node_of, unlock_file
 from bntui.recording.file import on_network
+from bntui.recording.names import new_path
 from bntui.text.language import _
 
 _RECORDER: Final = " recorder"
@@ -50,6 +51,17 @@ class Hold:
             except BaseException:
                 self.release()
                 raise
+
+    @classmethod
+    def new(cls, title: str, *, recorder: bool = False) -> Hold:
+        """Acquire the first unused name in the user's folder that is made of a title."""
+        refused: list[Path] = []
+        while True:
+            path = new_path(title, refused=refused)
+            try:
+                return cls(path, recorder=recorder)
+            except RecordingError:  # another process that started at the same time has locked it
+                refused.append(path)
 
     @classmethod
     def shared(cls, recording: Path, holder: str, descriptor: int) -> Hold:

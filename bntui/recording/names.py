@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,12 @@ def recordings_folder() -> Path:
     return user_data_path("bntui") / "recordings"
 
 
-def new_path(scenario: str, folder: Path | None = None, *, skip: int = 0) -> Path:
-    """An unused name made of the scenario's name and the next number; ``skip`` passes over that many numbers."""
+def new_path(scenario: str, folder: Path | None = None, *, refused: Iterable[Path] = ()) -> Path:
+    """An unused name made of the scenario's name and the next number, and none of those that were refused."""
     folder = recordings_folder() if folder is None else folder
     stem = re.sub(r"[^\w-]+", "-", scenario).strip("-") or "recording"
     # the journal of a deleted recording would corrupt a new recording with the same name
     pattern = re.compile(rf"{re.escape(stem)}-(\d+){re.escape(SUFFIX)}({'|'.join(BESIDE)})?")
-    taken = [int(match[1]) for path in folder.glob(f"{stem}-*{SUFFIX}*") if (match := pattern.fullmatch(path.name))]
-    return folder / f"{stem}-{max(taken, default=0) + 1 + skip:03d}{SUFFIX}"
+    used = (*folder.glob(f"{stem}-*{SUFFIX}*"), *refused)
+    taken = [int(match[1]) for path in used if (match := pattern.fullmatch(path.name))]
+    return folder / f"{stem}-{max(taken, default=0) + 1:03d}{SUFFIX}"

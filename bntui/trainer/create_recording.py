@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 import bntui
-from bntui.errors import NameTakenError, RecordingError
+from bntui.errors import NameTakenError
 from bntui.link.lock import Hold
 from bntui.recording.first_view import KEY as FIRST_VIEW
-from bntui.recording.names import new_path
 from bntui.recording.opened import Recording
 from bntui.recording.origin import scenario_origin
 from bntui.recording.reading import KEY
@@ -34,7 +33,7 @@ def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str])
     Args:
         recording: the name; by default a new one in the user's folder.
     """
-    held = Hold(recording) if recording is not None else _new_name(scenario)
+    held = Hold(recording) if recording is not None else Hold.new(_title(scenario))
     try:
         return Writer.draft(held.recording, meta), held
     except BaseException:
@@ -64,7 +63,7 @@ def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> 
             if chosen:
                 raise
             held.release()
-            held = _new_name(scenario)
+            held = Hold.new(_title(scenario))
 
 
 def folder_of(scenario: Scenario) -> Path:
@@ -83,14 +82,8 @@ def scenario_of(reader: Recording) -> Scenario:
     return parse(origin.text, file=str(origin.path or ""), path=origin.path, overrides=origin.overrides)
 
 
-def _new_name(scenario: Scenario) -> Hold:
-    stem = scenario.path.stem if scenario.path else "recording"
-    skip = 0
-    while True:
-        try:
-            return Hold(new_path(stem, skip=skip))
-        except RecordingError:  # another trainer that started at the same time has locked it
-            skip += 1
+def _title(scenario: Scenario) -> str:
+    return scenario.path.stem if scenario.path else "recording"
 
 
 def circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bntui.errors import NameTakenError, RecordingError, StorageError, UsageError
 from bntui.link.lock import Hold
-from bntui.recording.names import SUFFIX, new_path
+from bntui.recording.names import SUFFIX
 from bntui.text.language import _
 from bntui.text.output import clean, shortened
 
@@ -26,12 +26,8 @@ def hold_name(path: Path | None, title: str) -> Hold:
         StorageError: no file can have that name.
         UsageError: it is no name.
     """
-    skip = 0
-    while path is None:
-        try:
-            return Hold(new_path(title, skip=skip), recorder=True)
-        except RecordingError:  # another recorder that began at the same time has locked it
-            skip += 1
+    if path is None:
+        return Hold.new(title, recorder=True)
     with suppress(RuntimeError):  # a user without a home
         path = path.expanduser()  # its folder would be created, with the name ~
     if not path.name:
