@@ -17,6 +17,7 @@ from bntui.keyframe import Keyframe
 from bntui.recording.packed import packed
 from bntui.recording.reader import Reader
 from bntui.watching.record import record
+from tools import takes_no_options
 
 KEYFRAMES = 30
 
@@ -52,4 +53,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     main()

@@ -8,8 +8,8 @@ fails.
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -287,4 +287,8 @@ def main(subject: str, first: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("subject", choices=("panels", "microscope"))
+    command.add_argument("first", type=int)
+    command.add_argument("count", type=int)
+    main(**vars(command.parse_args()))

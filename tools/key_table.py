@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.viewer.lab_keys import EVERYTHING, useful
+from tools import takes_no_options
 
 README: Final = Path(__file__).parents[1] / "README.md"
 BEGIN: Final = "<!-- keys: written by tools.key_table -->\n"
@@ -37,4 +38,5 @@ def with_table(page: str) -> str:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")

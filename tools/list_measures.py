@@ -12,6 +12,7 @@ from typing import Final
 
 from bntui.keyframe import MEASURES, QUANTITIES
 from bntui.measures import Measure
+from tools import takes_no_options
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "measures.md"
 START: Final = "| figure | shape | since format | in the recording |"
@@ -46,4 +47,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -32,6 +32,7 @@ from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.view_state import ViewedRecording
+from tools import takes_no_options
 from tools.film import Frame, film
 from tools.screen import TERMINAL, picture_of
 
@@ -236,4 +237,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     main()

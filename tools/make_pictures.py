@@ -20,6 +20,7 @@ from unittest import mock
 from bntui.pictures.svg import svg
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer.app import LabApp
+from tools import takes_no_options
 from tools.screen import TERMINAL, picture_of
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -95,4 +96,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     main()

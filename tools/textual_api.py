@@ -23,6 +23,7 @@ import bntui
 import bntui.viewer
 from bntui.viewer.terminal import textual_private
 from bntui.viewer.terminal.textual_private import NEEDED, Needed
+from tools import takes_no_options
 
 ROOT: Final = Path(bntui.__file__).parent
 LIBRARIES: Final = ("textual", "rich")
@@ -256,4 +257,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    takes_no_options(__doc__)
     sys.exit(main())

@@ -65,7 +65,7 @@ def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
             if layer is not None:
                 yield from _unknown(path, _("there is no such layer; the layers are {names}"), layer, layers)
             if not isinstance(place, str) and place > config.training.epochs:
-                message = _("the run has only {epochs} epochs").format(epochs=config.training.epochs)
+                message = _("the run ends after epoch {epochs}").format(epochs=config.training.epochs)
                 yield Misfit(("tour", number, "at" if key == "run" else key), message, place)
     for language, texts in about.translation.items():
         if texts.tour and len(texts.tour) != len(about.tour):
@@ -89,7 +89,7 @@ def _impossible(path: KeyPath, compared: Comparison, config: RunConfig) -> Itera
     if compared.right is None:
         most = left.figure in ("epoch", "best_epoch") and not left.operator
         if most and (compared.plus > epochs or (compared.plus == epochs and compared.operator in (">", "<="))):
-            yield Misfit(path, _("the run has only {epochs} epochs").format(epochs=epochs), compared.plus)
+            yield Misfit(path, _("the run ends after epoch {epochs}").format(epochs=epochs), compared.plus)
     elif left.known.unit == "share" and abs(compared.plus) >= 1 and task(config.data) == "classification":
         yield Misfit(path, apart(left, compared.plus), compared.plus)
 
@@ -112,7 +112,7 @@ def misfits_of(
         yield from _unknown(path, _("there is no such layer; the layers are {names}"), used.layer, layers)
     if isinstance(used.place, float):
         if used.place > config.training.epochs:
-            yield Misfit(path, _("the run has only {epochs} epochs").format(epochs=config.training.epochs), used.place)
+            yield Misfit(path, _("the run ends after epoch {epochs}").format(epochs=config.training.epochs), used.place)
         elif used.place % 1:
             yield Misfit(path, _("must be a whole number of epochs"), used.place)
     rule = config.training.early_stopping
