@@ -45,7 +45,7 @@ def claiming(holds: str, korean: str = "") -> str:
         ("weight_norm[linear 3] of one > 1", "no such layer; the layers are linear 1, linear 2, output"),
         ("weight_norm of one > 1", r"figure of a layer; write weight_norm\[LAYER\]"),
         ("val_loss[linear 1] of one > 1", r"figure of the run; leave out \[linear 1\]"),
-        ("val_loss of one at 9 < 1", "only 3 epochs"),
+        ("val_loss of one at 9 < 1", "ends after epoch 3"),
         ("val_loss of one at 1.5 < 1", "whole number of epochs"),
         ("val_loss of one at noon < 1", "no such run"),
         ("val_accuracy of one > 90", "share from 0 to 1.*write 90 % as 0.9"),
@@ -71,7 +71,7 @@ def claiming(holds: str, korean: str = "") -> str:
         ("val_loss of one > -2 * val_loss of two", "-2 times val_loss of two, which says nothing"),
         ("val_accuracy of one > val_accuracy of two + 5", "two never differ by 5; write five points as 0.05"),
         ("diverged of one > diverged of two + 1", "two never differ by 1"),
-        ("epoch of one > 3", "only 3 epochs"),
+        ("epoch of one > 3", "ends after epoch 3"),
     ],
 )
 def test_what_is_wrong_in_a_claim_is_named_with_its_line(holds: str, said: str) -> None:

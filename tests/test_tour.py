@@ -76,7 +76,7 @@ def scenario(stop: str = GOOD, translated: str = KOREAN, seed: int = 1) -> str:
             ["tour[0].run", "layers are linear 1, linear 2, output"],
         ),
         ('answer = "x"\npanel = "curves"\nat = "never"', ["tour[0].at", "start, end, best, first bad"]),
-        ('answer = "x"\npanel = "curves"\nat = 4', ["tour[0].at", "only 3 epochs"]),
+        ('answer = "x"\npanel = "curves"\nat = 4', ["tour[0].at", "ends after epoch 3"]),
         ('answer = "{loss}"\npanel = "curves"', ["tour[0].answer", "no figure 'loss'", "val_loss"]),
         ('answer = "{val_loss of three}"\npanel = "curves"', ["tour[0].answer", "no such run"]),
         ('answer = "{output.std[linear 9]}"\npanel = "curves"', ["tour[0].answer", "no such layer"]),
@@ -109,7 +109,7 @@ def test_a_tour_is_compared_with_the_file_and_not_with_overrides() -> None:
     korean = KOREAN.replace("{val_loss}, {val_loss of two}", "{output.std[linear 2]}")
     parsed = parse(scenario(stop, korean), file="x.toml", overrides=[("training.epochs", 1), ("network.hidden", [4])])
     assert [(one.at, one.layer) for one in parsed.tour] == [(3, "linear 2")]
-    with pytest.raises(ScenarioError, match="only 3 epochs"):
+    with pytest.raises(ScenarioError, match="ends after epoch 3"):
         parse(scenario(stop.replace("at = 3", "at = 4"), korean), file="x.toml", overrides=[("training.epochs", 9)])
 
 

@@ -1,3 +1,5 @@
+"""Keeps the pages, translations, and pictures of the project."""
+
 import argparse
 
 
