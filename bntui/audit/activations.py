@@ -38,8 +38,11 @@ class Activation:
 
 
 def _logistic(x: Values) -> Values:
-    low = np.exp(-np.abs(x))
-    result: Values = np.where(x >= 0, 1 / (1 + low), low / (1 + low))
+    low = np.abs(x)  # the arrays are large, and new memory costs more than arithmetic
+    np.exp(np.negative(low, out=low), out=low)
+    result: Values = np.where(x >= 0, 1.0, low)
+    low += 1
+    result /= low
     return result
 
 

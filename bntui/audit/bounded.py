@@ -242,8 +242,10 @@ class Bounded:
         rounding = rounding + TINY * (value != 0)
         if self.trials is None or again is None:
             return self._result(value, [(slope, self)], rounding, (1.0,))
-        moved = unknown(again(self.value + self.trials) - again(self.value), self.trials)
-        return tightened(value, self.error, self.norm, self.unit, moved + drawn(_broadcast(rounding, value.shape)))
+        moved = again(self.value + self.trials)
+        moved = unknown(np.subtract(moved, again(self.value), out=moved), self.trials)
+        moved += drawn(_broadcast(rounding, value.shape))
+        return tightened(value, self.error, self.norm, self.unit, moved)
 
     # --- arrangement: no value changes ---
 
@@ -315,8 +317,8 @@ def drawn(error: Values) -> Values:
 
 def unknown(found: Values, error: Values) -> Values:
     """``found``, but infinite where ``error`` is: the argument may have overflowed to NaN, which no function bounds."""
-    result: Values = np.where(np.isfinite(error), found, np.inf)
-    return result
+    finite = np.isfinite(error)
+    return found if finite.all() else np.where(finite, found, np.inf)
 
 
 def tried(*parts: Bounded) -> bool:
