@@ -16,6 +16,7 @@ from textual.widgets import Static
 from bntui.errors import RecordingError, TrainerError
 from bntui.lessons import lesson
 from bntui.link import Status
+from bntui.text import language
 from bntui.viewer import live, live_states, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
@@ -786,5 +787,35 @@ async def test_layers_fold_and_the_worst_one_is_chosen(monkeypatch: pytest.Monke
         await pilot.press("escape")
         assert lab(pilot).view_state.layer == ""
         assert "❯" not in shown(pilot, "layers")
-        await pilot.press("w", "w")  # the sentence about the next worst one takes the place of the first one's
-        assert [one.split(",")[0] for one in notices(pilot)] == ["Layer 2 of 41"]
+        await pilot.press("w", "w")
+        assert "2 of 41, worst first" in shown(pilot, "strip")
+
+
+@pytest.mark.parametrize("korean", [False, True], ids=["en", "ko"])
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_legend_says_which_layer_is_the_worst_and_why(
+    size: tuple[int, int], korean: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No notice, which would cover the row of the layer."""
+    run = factory.run_view(layers=40, keyframes=3)
+    names = [f"encoder.layers.{at // 8}.attention.self.query{at % 8}" for at in range(40)]
+    use(FakeReader(renamed(run, *names, "head")), monkeypatch)
+    language.use("ko" if korean else "en")
+    median, cursor = ("중앙값", "커서") if korean else ("the median", "cursor")
+    try:
+        async with start().run_test(size=size, notifications=True) as pilot:
+            await pilot.press("3", "w")
+            legend = shown(pilot, "strip").splitlines()[1]
+            assert f"❯ {names[0]} " in legend
+            assert median in legend
+            assert "…" not in legend
+            assert not notices(pilot)
+            await pilot.press("right_square_bracket")
+            legend = shown(pilot, "strip").splitlines()[1]
+            assert f"❯ {names[1]} " in legend
+            assert cursor in legend
+            assert median not in legend
+            await pilot.press("escape")
+            assert "❯" not in shown(pilot, "strip")
+    finally:
+        language.use("en")

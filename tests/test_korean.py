@@ -21,7 +21,7 @@ from bntui.lessons import lesson, names, stale
 from bntui.link import Status
 from bntui.text import language
 from bntui.text.language import _
-from bntui.text.widths import ljust, parted, rjust
+from bntui.text.widths import cut_middle, ljust, parted, rjust
 from bntui.viewer import chrome, opening, palette
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
@@ -317,6 +317,17 @@ def test_textuals_own_words_are_korean() -> None:
 
 
 # --- cells ---
+
+
+@given(st.text("ab가나", max_size=24), st.integers(1, 24))
+def test_a_text_that_is_cut_in_the_middle_keeps_both_ends(words: str, cells: int) -> None:
+    short = cut_middle(words, cells)
+    assert cell_len(short) <= cells
+    before, mark, after = short.partition("…")
+    assert bool(mark) == (cell_len(words) > cells)
+    assert words.startswith(before)
+    assert words.endswith(after)
+    assert not mark or cells < 3 or cell_len(after) >= (cells - 1) // 2 - 1
 
 
 @given(st.text("ab가나 ", max_size=12), st.integers(0, 24))

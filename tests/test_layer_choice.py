@@ -123,7 +123,7 @@ ONE: dict[CriterionName, tuple[RunView, list[str], str]] = {
     "gradients": (
         with_layers(run_view(layers=4), *({"weight_gradient_norm": norm} for norm in (1e-2, 2e-2, 1e-7, 0.0, 1e-2))),
         ["linear 4", "linear 3", "linear 2"],
-        "the gradient of linear 4 is exactly 0",
+        "the gradient is exactly 0",
     ),
     "values": (
         with_layers(
@@ -131,7 +131,7 @@ ONE: dict[CriterionName, tuple[RunView, list[str], str]] = {
             *({"saturated_fraction": share} for share in (0.1, 0.75, 0.2, math.nan, math.nan)),
         ),
         ["linear 2", "linear 3", "linear 1"],
-        "75.0 % of the values of linear 2 are saturated",
+        "75.0 % of the values are saturated",
     ),
 }
 
@@ -140,7 +140,7 @@ ONE: dict[CriterionName, tuple[RunView, list[str], str]] = {
 def test_the_worst_come_first_and_say_why(criterion: CriterionName) -> None:
     run, expected, sentence = ONE[criterion]
     assert worst.worst(run, criterion)[: len(expected)] == expected
-    assert worst.why(run, criterion, expected[0]) == sentence
+    assert worst.why(run, criterion, expected[0]) == (sentence,)
 
 
 def test_masks_and_moves_are_sorted_by_the_figures_that_panels_show() -> None:
@@ -179,7 +179,7 @@ def test_a_layer_that_went_wrong_comes_before_all_others() -> None:
     found = worst.worst(wrong, "gradients")
     assert found[:3] == ["output", "linear 1", "linear 4"]
     assert sorted(found) == sorted(info.name for info in run.info.layers)
-    assert worst.why(wrong, "gradients", "output") == bad.text
+    assert worst.why(wrong, "gradients", "output") == (bad.text, "first bad value at step 5")
 
 
 def test_each_press_goes_to_the_next_worst_and_around() -> None:
@@ -187,11 +187,39 @@ def test_each_press_goes_to_the_next_worst_and_around() -> None:
     state, seen = ViewState(), []
     for number in range(1, 6):
         state, sentence = layer_choice.to_worst(state, view(run), BY_NAME["gradients"])
-        assert f"Layer {number} of 5" in sentence
-        assert state.layer in sentence
+        assert sentence == ""
+        assert worst.verdict(looking(run, state))[0].startswith(f"{number} of 5, worst first: ")
         seen.append(state.layer)
     assert seen == worst.worst(run, "gradients")
     assert layer_choice.to_worst(state, view(run), BY_NAME["gradients"])[0].layer == seen[0]
+
+
+def looking(run: RunView, state: ViewState) -> View:
+    return replace(view(run), layer=state.layer, criterion=state.criterion)
+
+
+def test_the_reason_ends_with_the_choice_and_follows_the_cursor() -> None:
+    run = ONE["gradients"][0]
+    state, _ = layer_choice.to_worst(ViewState(), view(run), BY_NAME["gradients"])
+    assert worst.verdict(looking(run, state))[-1] == "the gradient is exactly 0"
+    later = with_layers(run, *({"weight_gradient_norm": norm} for norm in (1.0, 1.0, 1.0, 4.0, 8.0)))
+    assert worst.verdict(looking(later, state)) == (
+        "2 of 5, worst first: |∂L/∂W| 4.00, 4.00 × the median of the layers",
+        "2 of 5, worst first: |∂L/∂W| 4.00 × the median",
+        "|∂L/∂W| 4.00, 4.00 × the median of the layers",
+        "|∂L/∂W| 4.00 × the median",
+    )
+    assert worst.verdict(looking(replace(run, frame=None), state)) == ()
+    assert worst.verdict(looking(run_view(layers=1), state)) == ()
+    for other in (layer_choice.choose(state, ""), layer_choice.step(state, ["linear 4", "output"], 1)):
+        assert worst.verdict(looking(run, other)) == ()
+
+
+def test_a_guided_tour_stands_where_the_reason_does_so_a_notice_says_it() -> None:
+    run = ONE["gradients"][0]
+    state, sentence = layer_choice.to_worst(ViewState(tour=0), view(run), BY_NAME["gradients"])
+    assert sentence == "linear 4: 1 of 5, worst first: the gradient is exactly 0"
+    assert state.layer == "linear 4"
 
 
 def test_without_a_keyframe_there_is_no_worst_layer() -> None:

@@ -92,6 +92,20 @@ def test_best_epoch_and_events() -> None:
     assert "✕ ▲ diverged 12" in meaning
 
 
+@pytest.mark.parametrize("layer", ["linear 1", "정규화", "encoder.layers.0.self_attn.out_proj" * 2])
+def test_the_legend_begins_with_the_chosen_layer(layer: str) -> None:
+    for cells, height in SIZES:
+        chosen = replace(view(run_view(keyframes=30)), layer=layer, criterion="gradients")
+        rows = timeline.draw(chosen, cells, height).rows
+        assert [width(row) for row in rows] == [cells] * height
+        words = text(rows[1]) if height > 1 else ""
+        if height > 1 and cells >= 80:
+            assert f"❯ {layer} " in words + " "
+            assert ("1 of 2, worst first" in words) == (layer == "linear 1")
+        if cells >= 120:
+            assert ("★ best" in words) == (height > 1)
+
+
 def test_changes_of_verdict_are_ticks() -> None:
     run = build_run(keyframes=20, row=0)
     run.history.layers[8:, 0, COLUMN["weight_gradient_norm"]] = 1e-9

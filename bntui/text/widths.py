@@ -39,6 +39,14 @@ def cut(words: str, cells: int) -> str:
     return set_cell_size(words, cells - 1).rstrip() + "…" if cells > 0 else ""
 
 
+def cut_middle(words: str, cells: int) -> str:
+    """Words in at most ``cells`` cells, with an ellipsis in the middle where something is missing."""
+    if cell_len(words) <= cells:
+        return words
+    end = parted(words, cell_len(words) - (cells - 1) // 2)[1].lstrip() if cells > 2 else ""
+    return cut(words, cells - cell_len(end)) + end
+
+
 def longest(cells: int, *variants: str) -> str:
     """The first of several wordings that fits, else the last."""
     return next((words for words in variants if cell_len(words) <= cells), variants[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from bntui.text.language import _
 from bntui.viewer import worst
@@ -11,6 +12,7 @@ from bntui.viewer.blocks import foldable
 from bntui.viewer.panels import BY_NAME, PANELS, Panel
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
+from bntui.viewer.worst import CriterionName
 
 
 def folds(view: View) -> bool:
@@ -25,9 +27,13 @@ def fold(state: ViewState, view: View) -> tuple[ViewState, str]:
     return state, _("Layers fold by the dots in their names, as in encoder.3.fc1; these have no common parts.")
 
 
-def choose(state: ViewState, layer: str) -> ViewState:
-    """Choose a layer, around which panels show their layers; none if empty."""
-    return replace(state, layer=layer)
+def choose(state: ViewState, layer: str, criterion: CriterionName | Literal[""] = "") -> ViewState:
+    """Choose a layer, around which panels show their layers; none if empty.
+
+    Args:
+        criterion: what the layer was found by.
+    """
+    return replace(state, layer=layer, criterion=criterion)
 
 
 def step(state: ViewState, names: Sequence[str], by: int) -> ViewState:
@@ -54,13 +60,19 @@ def rows(view: View, panel: Panel) -> list[str]:
 
 
 def to_worst(state: ViewState, view: View, panel: Panel) -> tuple[ViewState, str]:
-    """Choose the worst layer by a panel's criterion, or the next worst after the chosen one, and say why."""
+    """Choose the worst layer by a panel's criterion, or the next worst after the chosen one.
+
+    Also returns what to say in a notice.  The legend of the timeline says why the layer was chosen, but where a stop
+    of a guided tour takes its place.
+    """
     run = view.runs[view.selected]
     other = worst.beside(view)
     found = worst.worst(run, panel.worst, other) if run.frame is not None and panel.worst else []
     if not found or not panel.worst:
         return state, _("No layer can be judged by what this panel shows here.")
     at = (found.index(state.layer) + 1) % len(found) if state.layer in found else 0
-    words = _("Layer {number} of {count}, the worst first: {why}.")
-    why = worst.why(run, panel.worst, found[at], other).rstrip(".")
-    return choose(state, found[at]), words.format(number=at + 1, count=len(found), why=why)
+    chosen = choose(state, found[at], panel.worst)
+    if state.tour is None:
+        return chosen, ""
+    said = worst.verdict(replace(view, layer=chosen.layer, criterion=chosen.criterion))
+    return chosen, f"{chosen.layer}: {said[0]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
@@ -13,6 +13,8 @@ from bntui.recording.history import Event, RunHistory, RunInfo, Unit
 from bntui.recording.seeds import SeedCourse
 from bntui.viewer.marks import RUN_MARKS
 
+CriterionName = Literal["values", "gradients", "masks", "moves", "differences"]
+"""What layers are judged by; ``worst.py`` has a criterion for each."""
 SAME: Final = 1e-9
 """Tolerance below which positions are equal, because fractions of an epoch are rounded."""
 
@@ -120,6 +122,8 @@ class View:
     """One row for each block of layers."""
     layer: str = ""
     """Name of the chosen layer; empty if none is."""
+    criterion: CriterionName | Literal[""] = ""
+    """What the chosen layer was found by, if it is one of the worst."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind, outcome
 from bntui.recording.tour import TourStop
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
-from bntui.viewer.view import SAME, RunView, View
+from bntui.viewer.view import SAME, CriterionName, RunView, View
 
 MOST_TIME_ZOOM: Final = 12
 """Halvings of the axis of time."""
@@ -120,6 +120,8 @@ class ViewState:
     """Panels show one row for each block of layers."""
     layer: str = ""
     """Name of the chosen layer, around which panels show theirs; empty if none is."""
+    criterion: CriterionName | Literal[""] = ""
+    """What the chosen layer was found by, if it is one of the worst."""
 
 
 def first(runs: int, opposite: int = 1) -> ViewState:
@@ -401,4 +403,5 @@ def build_view(
         heavy=heavy,
         folded=state.folded,
         layer=state.layer,
+        criterion=state.criterion,
     )

@@ -11,16 +11,18 @@ import numpy as np
 
 from bntui.recording.history import Event
 from bntui.recording.sentences import traits
-from bntui.text.figures import magnitude, percent
+from bntui.text.figures import count, magnitude, percent
 from bntui.text.language import N_, _
 from bntui.viewer import blocks
 from bntui.viewer.compared import of_layers, written
 from bntui.viewer.moves import columns_of, movements
+from bntui.viewer.view import CriterionName as CriterionName
 from bntui.viewer.view import RunView, View
 
-CriterionName = Literal["values", "gradients", "masks", "moves", "differences"]
 P = ParamSpec("P")
 S = TypeVar("S")
+Wordings = tuple[str, ...]
+"""Ways to say the same, the longest first."""
 LARGEST: Final = 1e300
 """Stands for what is not finite, which is worse than anything else."""
 
@@ -31,8 +33,8 @@ class Criterion:
 
     badness: Callable[[RunView, RunView | None], list[float]]
     """Of each layer of a run that stands beside another one; NaN for one that is not judged."""
-    why: Callable[[RunView, RunView | None, int], str]
-    """A sentence about a layer, given by number."""
+    why: Callable[[RunView, RunView | None, int], Wordings]
+    """What is said about a layer, given by number, without its name."""
     folded: str
     """What the row of a block shows, marked for translation."""
     troubles: bool = True
@@ -52,19 +54,17 @@ def _values(run: RunView) -> list[float]:
     return found
 
 
-def _why_values(run: RunView, at: int) -> str:
+def _why_values(run: RunView, at: int) -> Wordings:
     assert run.frame is not None
     layer = run.frame.layers[at]
     deviation = layer.pre_norm.std
     if not math.isfinite(deviation):
-        return _("{layer} has values that are not finite").format(layer=layer.name)
+        return (_("values are not finite"),)
     if layer.dead_fraction > 0:
-        return _("{share} of the units of {layer} are dead").format(share=_share(layer.dead_fraction), layer=layer.name)
+        return (_("{share} of the units are dead").format(share=_share(layer.dead_fraction)),)
     if layer.saturated_fraction > 0:
-        words = _("{share} of the values of {layer} are saturated")
-        return words.format(share=_share(layer.saturated_fraction), layer=layer.name)
-    words = _("the standard deviation of {layer} is {value}, {times} × the median of the layers")
-    return _compared(words, layer.name, deviation, [one.pre_norm.std for one in run.frame.layers])
+        return (_("{share} of the values are saturated").format(share=_share(layer.saturated_fraction)),)
+    return _compared(_("standard deviation"), deviation, [one.pre_norm.std for one in run.frame.layers])
 
 
 def _gradients(run: RunView) -> list[float]:
@@ -76,13 +76,13 @@ def _gradients(run: RunView) -> list[float]:
     ]
 
 
-def _why_gradients(run: RunView, at: int) -> str:
-    name, norms = run.info.layers[at].name, _norms(run)
+def _why_gradients(run: RunView, at: int) -> Wordings:
+    norms = _norms(run)
     if not math.isfinite(norms[at]):
-        return _("the gradient of {layer} is not finite").format(layer=name)
+        return (_("the gradient is not finite"),)
     if norms[at] == 0:
-        return _("the gradient of {layer} is exactly 0").format(layer=name)
-    return _compared(_("|∂L/∂W| of {layer} is {value}, {times} × the median of the layers"), name, norms[at], norms)
+        return (_("the gradient is exactly 0"),)
+    return _compared("|∂L/∂W|", norms[at], norms)
 
 
 def _norms(run: RunView) -> list[float]:
@@ -95,14 +95,12 @@ def _masks(run: RunView) -> list[float]:
     return [math.nan if mask is None else abs(mask.kept_fraction - (1 - mask.p)) for mask in masks]
 
 
-def _why_masks(run: RunView, at: int) -> str:
+def _why_masks(run: RunView, at: int) -> Wordings:
     assert run.frame is not None
     layer = run.frame.layers[at]
     assert layer.dropout is not None
     kept, expected = _share(layer.dropout.kept_fraction), _share(1 - layer.dropout.p)
-    return _("{layer} kept {kept} of its values, expected {expected}").format(
-        layer=layer.name, kept=kept, expected=expected
-    )
+    return (_("{kept} of the values kept, {expected} expected").format(kept=kept, expected=expected),)
 
 
 def _moves(run: RunView) -> list[float]:
@@ -110,9 +108,8 @@ def _moves(run: RunView) -> list[float]:
     return list(movements(run.history, tuple(columns_of(run.info, info) for info in run.info.layers)))
 
 
-def _why_moves(run: RunView, at: int) -> str:
-    words = _("{layer} moves by {times} × its spread per keyframe")
-    return words.format(layer=run.info.layers[at].name, times=magnitude(_moves(run)[at]).strip())
+def _why_moves(run: RunView, at: int) -> Wordings:
+    return (_("moves by {times} × its spread per keyframe").format(times=magnitude(_moves(run)[at]).strip()),)
 
 
 def _differences(run: RunView, other: RunView | None) -> list[float]:
@@ -123,20 +120,18 @@ def _differences(run: RunView, other: RunView | None) -> list[float]:
     return [min(apart[info.name], LARGEST) or math.nan for info in run.info.layers]
 
 
-def _why_differences(run: RunView, other: RunView | None, at: int) -> str:
+def _why_differences(run: RunView, other: RunView | None, at: int) -> Wordings:
     assert run.frame is not None
     assert other is not None
     assert other.frame is not None
     name = run.info.layers[at].name
     figure = next(section for section in of_layers(run.frame, other.frame) if section.name == name).farthest
     one, another = (written(value, figure.kind).strip() for value in (figure.one, figure.other))
-    return _("{figure} of {layer} is {one} in {run} and {another} in {other}").format(
-        figure=figure.name, layer=name, one=one, another=another, run=_called(run), other=_called(other)
+    words = _("{figure} is {one} in {run} and {another} in {other}")
+    named = words.format(
+        figure=figure.name, one=one, another=another, run=f"{run.mark} {run.name}", other=f"{other.mark} {other.name}"
     )
-
-
-def _called(run: RunView) -> str:
-    return f"{run.mark} {run.name}"
+    return named, words.format(figure=figure.name, one=one, another=another, run=run.mark, other=other.mark)
 
 
 def _alone(judge: Callable[Concatenate[RunView, P], S]) -> Callable[Concatenate[RunView, RunView | None, P], S]:
@@ -178,13 +173,26 @@ def worst(run: RunView, criterion: CriterionName, other: RunView | None = None) 
     return list(dict.fromkeys((*first, *(names[at] for at in ranked(run, criterion, other)))))
 
 
-def why(run: RunView, criterion: CriterionName, layer: str, other: RunView | None = None) -> str:
-    """Why a layer is among the worst, in a sentence: the event of trouble, or the figure that the criterion judges."""
+def why(run: RunView, criterion: CriterionName, layer: str, other: RunView | None = None) -> Wordings:
+    """Why a layer is among the worst: the event of trouble, or the figure that the criterion judges."""
     event = _troubled(run).get(layer)
     if event is not None and CRITERIA[criterion].troubles:
-        return event.text
+        short = _("{event} at step {step}").format(event=_(traits(event.kind).word), step=count(event.step))
+        return event.text.rstrip("."), short
     names = [info.name for info in run.info.layers]
     return CRITERIA[criterion].why(run, other, names.index(layer))
+
+
+def verdict(view: View) -> Wordings:
+    """The rank of the chosen layer of the selected run, and why it is among the worst; none if it is not judged."""
+    run, other = view.runs[view.selected], beside(view)
+    found = worst(run, view.criterion, other) if view.criterion and run.frame is not None else []
+    if not view.criterion or view.layer not in found:
+        return ()
+    said = why(run, view.criterion, view.layer, other)
+    rank = _("{number} of {count}, worst first: {why}")
+    at = found.index(view.layer) + 1
+    return *(rank.format(number=at, count=len(found), why=words) for words in said), *said
 
 
 def beside(view: View) -> RunView | None:
@@ -217,9 +225,11 @@ def _share(fraction: float) -> str:
     return percent(fraction).strip()
 
 
-def _compared(words: str, layer: str, value: float, values: Sequence[float]) -> str:
-    times = value / _median(values)
-    return words.format(layer=layer, value=magnitude(value).strip(), times=magnitude(times).strip())
+def _compared(figure: str, value: float, values: Sequence[float]) -> Wordings:
+    times = magnitude(value / _median(values)).strip()
+    long, short = _("{figure} {value}, {times} × the median of the layers"), _("{figure} {times} × the median")
+    of = {"figure": figure, "value": magnitude(value).strip(), "times": times}
+    return long.format(**of), short.format(**of)
 
 
 def _median(values: Sequence[float]) -> float:

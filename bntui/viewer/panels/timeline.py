@@ -11,14 +11,16 @@ from bntui.insight.verdicts import measured, verdict_changes
 from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
-from bntui.text.widths import wrap
+from bntui.text.widths import cut, cut_middle, longest, wrap
 from bntui.viewer import epochs
+from bntui.viewer.draw.cells import CHOSEN
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.curves import FORK
 from bntui.viewer.view import SAME, RunView, View
+from bntui.viewer.worst import verdict
 
 PANEL: Final = Panel(
     "timeline",
@@ -35,6 +37,8 @@ CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
 _MARGIN = 3
 """Cells to the left of the track, for a run's mark."""
+_SHORTEST = 10
+"""Cells in which the beginning of a reason still says something."""
 
 
 class _Mark(NamedTuple):
@@ -214,14 +218,18 @@ def _told(run: RunView) -> list[_Mark]:
 
 
 def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
-    """The legend of the first track, in the order of positions; if it does not fit, with the most important marks only.
+    """The chosen layer, then the legend of the first track, in the order of positions.
 
-    Marks that are drawn on top of others are more important.
+    If the legend does not fit, it has the most important marks only.  Marks that are drawn on top of others are more
+    important.
     """
     if not any(len(run.history) for run in view.runs):
         return (Span(" " * left), Span(_("nothing is recorded yet"), "muted"))
-    spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" " + _("cursor"), "muted")]
-    room = width - left - 2 - cell_len(_("cursor"))
+    spans = [Span(" " * left), *_choice(view, width - left)]
+    room = width - width_of(tuple(spans)) - 2 - cell_len(_("cursor"))
+    if room < 0:
+        return tuple(spans)
+    spans += [Span(CURSOR, "bold accent"), Span(" " + _("cursor"), "muted")]
     kept: list[tuple[_Mark, str]] = []
     for mark in reversed(marks):
         words = f" {mark.words} {epochs.text(mark.place, view.unit)}"
@@ -232,3 +240,13 @@ def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
     for mark, words in sorted(kept, key=lambda pair: pair[0].place):
         spans += [Span("  "), Span(mark.glyph, mark.style), Span(words, "muted")]
     return tuple(spans)
+
+
+def _choice(view: View, cells: int) -> Row:
+    """The whole name of the chosen layer, and why it is among the worst, as far as there is room."""
+    if not view.layer:
+        return ()
+    name = f"❯ {cut_middle(view.layer, cells - 2)}"
+    room, said = cells - cell_len(name) - 2, verdict(view)
+    why = cut(longest(room, *said), room) if said and room >= _SHORTEST else ""
+    return Span(name, CHOSEN), Span(f"  {why}" if why else "", "text"), Span("   ")

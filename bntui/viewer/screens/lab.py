@@ -361,7 +361,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self._say_choice(*layer_choice.fold(self.view_state, self.view))
 
     def action_worst(self) -> None:
-        """Choose the worst layer by what the focused panel shows, or the next worst one, and say why."""
+        """Choose the worst layer by what the focused panel shows, or the next worst one."""
         if self.view is not None:
             panel = layer_choice.judging(self.view_state.focused, self._room.regions)
             self._say_choice(*layer_choice.to_worst(self.view_state, self.view, panel))
@@ -369,8 +369,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def _say_choice(self, state: ViewState, sentence: str) -> None:
         self.change(state)
-        if sentence:
-            self.notices.say_instead(sentence)
+        self.notices.say_instead(sentence)
 
     def action_explain(self) -> None:
         self._pages.help()

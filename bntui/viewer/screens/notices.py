@@ -41,10 +41,11 @@ class Notices:
             self.say(sentence, severity=severity)
 
     def say_instead(self, sentence: str) -> None:
-        """Show a notice in place of the last one that was shown by this call, which no longer applies."""
+        """Show a notice, or none if empty, in place of the last one of this call, which no longer applies."""
         self.unsay(self._replaced)
         self._replaced = clean(sentence)
-        self.say(sentence)
+        if sentence:
+            self.say(sentence)
 
     def unsay(self, sentence: str) -> None:
         """Remove a notice that no longer applies."""
