@@ -767,6 +767,16 @@ async def test_notices_never_cover_the_timeline_or_the_keys(size: tuple[int, int
             assert not any(toast.overlaps(widget(pilot, name).region) for toast in toasts), name
 
 
+@pytest.mark.usefixtures("reader")
+async def test_a_notice_covers_few_rows_of_a_small_screen() -> None:
+    async with start().run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause()
+        lab(pilot).notices.say("large weights: first infinite value at step 6: pre-activation of layer linear 4")
+        await pilot.pause(0.2)
+        (toast,) = lab(pilot).query("Toast")
+        assert toast.region.height == 2
+
+
 async def test_layers_fold_and_the_worst_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     run = factory.run_view(layers=40, keyframes=3)
     names = [f"body.{at // 8}.fc{at % 8}" for at in range(40)]

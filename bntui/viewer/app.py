@@ -55,8 +55,9 @@ class LabApp(PacedApp[BntuiError]):
     TITLE = "bntui"
     ESCAPE_TO_MINIMIZE = False
     CSS = (
-        "Screen { background: $background; } Toast { background: $surface; }"
-        # notices end above the timeline and the keys
+        "Screen { background: $background; }"
+        # notices cover as few rows as possible, and end above the timeline and the keys
+        " Toast { background: $surface; padding: 0 1; max-width: 80%; }"
         f" ToastRack {{ margin-bottom: {MOST_TIMELINE_ROWS + 1}; }}"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
