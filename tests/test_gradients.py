@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bntui.keyframe import COLUMN
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.names import short
+from bntui.viewer.draw.names import shortened
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import gradients
 from bntui.viewer.view import RunView, View
@@ -199,7 +199,7 @@ def test_longer_bars_are_larger_values_whatever_the_values(
             for name in norms
             if len(found) > BAR + 2
             and text(found).startswith(mark)
-            and found[1].text == short(name, len(found[1].text) - 1) + " "
+            and found[1].text == shortened(norms, len(found[1].text) - 1)[name] + " "
         }
         by_size = sorted(shown, key=lambda name: norms[name])
         lengths = [(shown[name] not in ("", "‹"), halves(shown[name])) for name in by_size]
@@ -327,14 +327,6 @@ def test_sparkline() -> None:
     assert cells.sparkline([5, 5], 2) == "▄▄" or cells.sparkline([5, 5], 2) == "▅▅"
     assert cells.sparkline([], 3) == "   "
     assert cells.sparkline([math.nan], 2) == "  "
-
-
-def test_short_names_keep_their_number() -> None:
-    assert short("linear 12", 9) == "linear 12"
-    assert short("linear 12", 6) == "lin12 "
-    assert short("linear 12", 3) == "l12"
-    assert short("output", 3) == "out"
-    assert short("층 1", 6) == "층 1  "
 
 
 def test_along_holds_the_last_value_up_to_the_head() -> None:

@@ -155,7 +155,7 @@ def test_narrow_drops_columns_then_names() -> None:
     assert "linear 1" in drawn[58][1]
     assert "after" not in drawn[30][0]
     assert "linear 1" in drawn[30][1]
-    assert "lin1" in drawn[20][1]
+    assert "linea1" in drawn[20][1]
     assert all("±" in line[1] for line in drawn.values())
 
 

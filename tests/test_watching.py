@@ -30,7 +30,6 @@ from bntui.link.manage import delete, rename
 from bntui.recording.reader import Reader
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer import chrome, view_state
-from bntui.viewer.draw.names import short as shortened
 from bntui.viewer.panels import PANELS
 from bntui.viewer.screens.lab_recording import LoadedRecording
 from bntui.watching.record import Recorder, record
@@ -453,17 +452,3 @@ def test_every_panel_draws_it_with_dashes_for_what_was_not_told(path: Path, lang
             header = "".join(span.text for span in chrome.header(view, reader.meta, ("", "text"), 150))
             assert "Encoder" in header
             assert "AdamW" in header
-
-
-@pytest.mark.parametrize(
-    ("name", "cells", "short"),
-    [
-        ("encoder.layers.12.fc1", 12, "…12.fc1     "),
-        ("encoder.layers.12.mlp.fc1", 9, "12…fc1   "),
-        ("encoder.layers.12.mlp.projection", 9, "12…projec"),
-        ("a.b", 12, "a.b         "),
-        ("backbone.head", 6, "…head "),
-    ],
-)
-def test_a_dotted_name_keeps_its_end_and_its_number(name: str, cells: int, short: str) -> None:
-    assert shortened(name, cells) == short

@@ -12,7 +12,7 @@ from bntui.text.figures import count, percent
 from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.names import short
+from bntui.viewer.draw.names import shortened
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.panels import Panel
@@ -36,6 +36,8 @@ PANEL: Final = Panel(
 )
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
+MARK: Final = 2
+"""Cells of a run's mark."""
 GOOD_WIDTH: Final = 44
 """Cells that a mask beside another one should have: the line below it then fits."""
 LEAST_MODE: Final = 24
@@ -78,9 +80,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     across = (width - GAP * (beside - 1)) // beside
     validated = _validated([run for run, own in zip(view.shown, per_run, strict=True) if own], width)
     down = (height - len(validated) - len(footer)) // below
+    left = across - MARK - 1 - max(cell_len(_sizes(block, *_extent(block, across, down))[-1]) for block in chosen)
+    called = {
+        layer: name.rstrip() for layer, name in shortened((block.layer for block in chosen), max(left, 4)).items()
+    }
     rows: list[Row] = []
     for first in range(0, len(chosen), beside):
-        drawn = [_draw(block, across, down) for block in chosen[first : first + beside]]
+        drawn = [_draw(block, called[block.layer], across, down) for block in chosen[first : first + beside]]
         for line in range(max(map(len, drawn))):
             parts = [fit(lines[line] if line < len(lines) else (), across) for lines in drawn]
             rows.append(join(*((*part, Span(" " * GAP)) for part in parts[:-1]), parts[-1]))
@@ -115,11 +121,17 @@ def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool)
     return beside, below
 
 
-def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
+def _extent(block: MaskBlock, width: int, height: int) -> tuple[int, int]:
+    """The samples and units of a mask that there is room for."""
+    samples, units = block.mask.kept.shape
+    return min(samples, 2 * max(height - 2, 1)), min(units, width)
+
+
+def _draw(block: MaskBlock, called: str, width: int, height: int) -> list[Row]:
     """One mask in at most ``height`` rows: run and layer, the mask, and the share that was kept."""
     kept = block.mask.kept
-    samples, units = min(kept.shape[0], 2 * max(height - 2, 1)), min(kept.shape[1], width)
-    rows: list[Row] = [_header(block, samples, units, width)]
+    samples, units = _extent(block, width, height)
+    rows: list[Row] = [_header(block, called, _sizes(block, samples, units), width)]
     # one style a row: the characters carry the mask, and a style per cell would be ten times the bytes
     rows += [(Span(line, block.run.style),) for line in cells.mask(kept[:samples, :units])]
     words, share = _kept(block.mask, width), percent(block.mask.kept_fraction).strip()
@@ -129,9 +141,9 @@ def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
     return rows
 
 
-def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
+def _sizes(block: MaskBlock, samples: int, units: int) -> tuple[str, str, str]:
+    """Wordings of a mask's size, and of how much of it is shown, the longest first."""
     of_samples, of_units = max(len(block.frame.batch_indices), block.mask.kept.shape[0]), block.mask.kept.shape[1]
-    mark = f"{block.run.mark} "
     size = _("{samples} samples × {units} units").format(samples=count(of_samples), units=count(of_units))
     middle = size
     brief = f"{count(of_samples)}×{count(of_units)}"
@@ -140,16 +152,21 @@ def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
         size = _("showing {samples} of {of_samples} samples, {units} of {of_units} units").format(**part)
         middle = _("{samples} of {of_samples} samples, {units} of {of_units} units").format(**part)
         brief = f"{samples}/{of_samples}×{units}/{of_units}"
-    left = width - len(mark)
+    return size, middle, brief
+
+
+def _header(block: MaskBlock, called: str, sizes: tuple[str, str, str], width: int) -> Row:
+    """The run, the layer's name as it is ``called`` here, and the size of its mask."""
+    size, middle, brief = sizes
     words = longest(
-        left,
-        f"{block.run.name} · {block.layer}  {size}",
-        f"{block.layer}  {size}",
-        f"{block.layer}  {middle}",
-        f"{block.layer} {brief}",
-        f"{short(block.layer, max(left - cell_len(brief) - 1, 4))} {brief}",
+        width - MARK,
+        f"{block.run.name} · {called}  {size}",
+        f"{called}  {size}",
+        f"{called}  {middle}",
+        f"{called} {brief}",
         brief,
     )
+    mark = f"{block.run.mark} "
     before = cells.layer_mark(block.run, block.layer, chosen=True) if block.chosen else Span(mark, block.run.style)
     return before, Span(words, "muted")
 
