@@ -78,6 +78,17 @@ def test_every_sweep_fills_the_screen_exactly(name: str, size: tuple[int, int], 
         assert {width(row) for row in rows} == {size[0]}
 
 
+def test_the_command_of_a_trial_is_whole_where_there_is_room() -> None:
+    command = "bntui run vanishing-gradients --set training.epochs=3 --set training.lr=0.5 --seed 0 --headless"
+    long = tuple(replace(one, tries=tuple(replace(each, command=command) for each in one.tries)) for one in ONES)
+    board = replace(BOARD, ranked=long)
+    roomy = [text(row).strip() for row in draw(board, BoardSelection(), 80, 24)]
+    assert command in " ".join(roomy)
+    tight = [text(row).strip() for row in draw(board, BoardSelection(), 40, 14)]
+    assert command not in " ".join(tight)
+    assert any(line.endswith("…") and "bntui run" in line for line in tight)
+
+
 def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
     axes = (
         ("training.lr", ("0.001", "0.01")), ("network.norm", ("none", "batch")), ("network.dropout", ("0.0", "0.25")),

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from bntui.text.figures import count, number
 from bntui.text.language import N_, _, ngettext
 from bntui.text.table import Cell, Column, Line, layout
-from bntui.text.widths import cut, longest, rjust
+from bntui.text.widths import cut, longest, rjust, wrap
 from bntui.viewer.draw.cells import BLOCKS, tick
 from bntui.viewer.draw.rows import Row, Span, fit, styled
 from bntui.viewer.keys import footer_of
@@ -238,8 +238,10 @@ def _chosen(board: Board, look: BoardSelection, width: int, height: int) -> list
     at = one.tries.index(chosen) if chosen is not None else 0
     top = _first(at, len(one.tries), room)
     rows += [_trial(each, chosen=each is chosen) for each in one.tries[top : top + room]]
-    if chosen is not None and len(rows) < height:
-        rows.append((Span("  " + cut(chosen.command, width - 3), "muted"),))
+    if chosen is not None and (left := height - len(rows)) > 0:
+        lines = wrap(chosen.command, width - 3)
+        kept = [*lines[: left - 1], cut(" ".join(lines[left - 1 :]), width - 3)] if len(lines) > left else lines
+        rows += [(Span(f"  {line}", "muted"),) for line in kept]
     return rows
 
 
