@@ -107,7 +107,7 @@ def test_healthy_is_not_in_the_warning_color() -> None:
 
 def test_not_finite() -> None:
     drawn = lines(view(run_view(nan=True)), 80, 8)
-    assert any("not finite: the gradient of layer 1 is NaN" in line for line in drawn)
+    assert any("not finite: the gradient of layer linear 1 is NaN" in line for line in drawn)
     assert "NaN" in drawn[1]
     assert gradients.draw(view(run_view(nan=True)), 80, 8).rows[1][BAR].text.strip() == ""
 

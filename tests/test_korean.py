@@ -186,7 +186,7 @@ def test_a_gradient_verdict_in_every_wording() -> None:
     for cells in range(20, 120, 7):
         drawn = [text(row) for row in gradients.draw(view(), cells, 12).rows]
         assert any("소멸" in line for line in drawn), cells
-    assert any("층의 기울기: NaN" in text(row) for row in gradients.draw(VIEWS["NaN"](), 80, 12).rows)
+    assert any("층 linear 1의 기울기: NaN" in text(row) for row in gradients.draw(VIEWS["NaN"](), 80, 12).rows)
 
 
 def test_a_click_lands_on_the_same_epoch_in_both_languages_words() -> None:

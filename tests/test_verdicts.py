@@ -126,7 +126,7 @@ def test_the_verdict_on_a_keyframe_is_that_on_its_layers_figures() -> None:
     assert of((1e-4, 1.0), 1.0, (0.0, 1.0)) == "vanishing"
     assert of((1.0, 1e-4), 1.0, (0.0, 1.0)) == "exploding"
     leaps = (replace(first, update_ratio=2.0), *between, last)
-    assert verdict_of(leaps).sentence.startswith("the step moves the weights of layer 1 by 2.0e+00 times")
+    assert verdict_of(leaps).sentence.startswith("the step moves the weights of layer linear 1 by 2.0e+00 times")
     assert of((0.0, 1.0), 1.0, (0.0, 0.0)) == "unknown"
     assert of((0.0, 1.0), 1.0, (-1.0, 0.0)) == "vanishing"
     assert of((0.0, 1.0), 1.0, (0.0, 1.0)) == "vanishing"

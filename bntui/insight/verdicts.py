@@ -126,7 +126,7 @@ def verdict_of(every: Sequence[LayerMeasures], known: Sequence[int] | None = Non
         [layer.update_ratio for layer in layers],
         asked=layers[-1].activation_gradient_norm,
         inputs=math.nan if first.empty else max(abs(first.min), abs(first.max)),
-        numbers=known,
+        names=[layer.name for layer in layers],
     )
 
 
@@ -136,7 +136,7 @@ def gradient_verdict(
     *,
     asked: float = math.nan,
     inputs: float = math.nan,
-    numbers: Sequence[int] = (),
+    names: Sequence[str] = (),
 ) -> GradientVerdict:
     """The verdict on one keyframe, from the norms of its weight gradients, first layer first.
 
@@ -144,30 +144,30 @@ def gradient_verdict(
         update_ratios: of the same layers; empty if no step is known.
         asked: norm of the loss's gradient with respect to the output; NaN if unknown.
         inputs: largest absolute input of the first layer; NaN if unknown.
-        numbers: of the layers, from 0; by default all in order.
+        names: of the layers; by default their numbers, from 1.
     """
     norms = np.asarray(weight_gradient_norms, np.float64).reshape(1, -1)
     updates = np.asarray(update_ratios, np.float64).reshape(1, -1)
     codes, ratios, large = _judge(norms, updates, np.array([asked]), np.array([inputs]))
     code, ratio = int(codes[0]), float(ratios[0])
-    name, numbers = NAMES[code], numbers or range(norms.shape[1])
+    name, names = NAMES[code], names or [str(at + 1) for at in range(norms.shape[1])]
     if code == _UNKNOWN:
         unfed = _("all inputs of the mini-batch are 0: the first layer gets no gradient")
         return GradientVerdict(name, math.nan, math.nan, unfed if norms.size else _("no layer has a gradient"))
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
         sentence = _("the gradient of layer {layer} is {value}").format(
-            layer=numbers[wrong] + 1, value=_word(norms[0, wrong])
+            layer=names[wrong], value=_word(norms[0, wrong])
         )
         return GradientVerdict(name, math.nan, math.nan, sentence)
     if large[0]:
         widest = int(np.nanargmax(updates[0]))
         step = float(updates[0, widest])
         moved = (
-            _("the step of layer {layer} is infinite").format(layer=numbers[widest] + 1)
+            _("the step of layer {layer} is infinite").format(layer=names[widest])
             if math.isinf(step)
             else _("the step moves the weights of layer {layer} by {ratio} times their norm").format(
-                layer=numbers[widest] + 1, ratio=f"{step:.1e}"
+                layer=names[widest], ratio=f"{step:.1e}"
             )
         )
         limit = STEP_EXPLODING_FROM
