@@ -21,11 +21,13 @@ from bntui.drafts import drafts
 from bntui.errors import NameTakenError, StorageError
 from bntui.export.figures import FIGURES
 from bntui.export.json_lines import write as write_lines
+from bntui.export.npz import _together
 from bntui.export.records import crc32c
 from bntui.export.request import Request
 from bntui.export.tensorboard import bins
 from bntui.keyframe import LAYER_COLUMNS, QUANTITIES
 from bntui.recording.reader import Reader
+from bntui.recording.recorded import recorded
 from tests.commands import bntui
 from tests.factory import distribution
 from tests.honest import begin, finish
@@ -236,6 +238,36 @@ def test_arrays_of_any_shape_keep_their_keyframe(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["small/dropout.kept (rows)"], [1, 2, 3])
     assert found["small/dropout.kept"].shape == (6, 2)
     assert all(len(values) == 3 for name, values in found.items() if name.endswith((".mean", ".std", ".counts")))
+
+
+def test_a_text_that_some_keyframes_do_not_have_is_empty_there() -> None:
+    column = [None, np.asarray("val_loss"), np.asarray("train_loss")]
+    assert [(name, values.tolist()) for name, values in _together("monitor", column)] == [
+        ("monitor", ["", "val_loss", "train_loss"])
+    ]
+
+
+def test_a_figure_that_was_never_measured_is_nowhere_a_number(tmp_path: Path) -> None:
+    """A loop that records outputs only has no gradient norms: that is not that they are NaN."""
+    path, names = tmp_path / "x.bntui", ("weight_gradient_norm", "update_ratio")
+    with bntui_package.record(path) as recorder:
+        for step in (1, 2):
+            layers = {"one": {"output": np.ones((2, 3))}, "two": {"output": np.ones((2, 3)), "weight": np.ones((3, 3))}}
+            recorder.keyframe(step, step / 2, layers)
+    exported(path, tmp_path / "x.npz")
+    exported(path, tmp_path / "x.jsonl")
+    exported(path, tmp_path / "x.csv", "--table", "layers")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as archive:
+        arrays = {name.partition("/")[2] for name in archive}
+    with (tmp_path / "x.csv").open(newline="") as file:
+        assert {row[name] for row in csv.DictReader(file) for name in names} == {""}
+    for line in (tmp_path / "x.jsonl").read_text().splitlines():
+        assert {layer[name] for layer in json.loads(line)["layers"] for name in names} == {None}
+    with closing(recorded(path)) as reader:
+        shown = json.loads(as_json(reader, reader.keyframe(0, 0)))
+    assert {layer[name] for layer in shown["layers"] for name in names} == {None}
+    assert arrays.isdisjoint({f"{layer}/{name}" for layer in ("one", "two") for name in names})
+    assert "one/output.mean" in arrays
 
 
 # --- TensorBoard ---

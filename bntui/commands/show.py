@@ -69,6 +69,8 @@ def as_json(reader: Recording, frame: Keyframe) -> str:
         "seeds": [seed_record(course) for course in reader.seed_courses().of(frame.run)],
         "events": [event_record(reader, event) for info in reader.runs for event in reader.events(info.index)],
     }
+    for told, layer in zip(info.layers, record["layers"], strict=True):
+        layer.update(dict.fromkeys(told.absent))  # never measured, which is not that they are NaN
     if frame.predictions is not None:
         record["predictions"]["grid"] = reader.grid
     return json_text(plain(record))

@@ -14,6 +14,7 @@ from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.request import Request, Tell
 from bntui.export.selected import selected
 from bntui.recording.as_json import plain
+from bntui.recording.history import LayerInfo
 from bntui.recording.reader import Reader
 from bntui.text.language import ngettext
 
@@ -31,7 +32,7 @@ def write(reader: Reader, request: Request, drafts: Drafts, tell: Tell) -> list[
                 place = {"run": one.info.name, "run_number": one.info.index}
                 told = {"step": row.figures["step"], "epoch": row.figures["epoch"], "epoch_end": row.epoch_end}
                 measured = next(frames) if row.has_frame else row.figures
-                record = plain({**place, **told, **_record(measured, figures)})
+                record = plain({**place, **told, **_record(measured, one.info.layers, figures)})
                 file.write(json.dumps(record, allow_nan=False) + "\n")  # json.dump is several times slower
                 done += 1
                 tell(done, total)
@@ -43,15 +44,23 @@ def _said(path: object, count: int) -> str:
     return sentence.format(path=path, count=f"{count:,}")
 
 
-def _record(measured: Any, figures: Sequence[ExportedFigure]) -> dict[str, Any]:
+def _record(measured: Any, infos: Sequence[LayerInfo], figures: Sequence[ExportedFigure]) -> dict[str, Any]:
     """The figures of a keyframe, or the scalars of a row that has none."""
     scalars_only = isinstance(measured, dict)
     record = _nested(measured, [one for one in figures if not one.of_layer and not (scalars_only and one.is_array)])
     layers = () if scalars_only else measured.layers
     of_layer = [one for one in figures if one.of_layer]
     if of_layer:
-        record["layers"] = [{"name": layer.name, **_nested(layer, of_layer)} for layer in layers]
+        record["layers"] = [
+            {"name": layer.name, **_nested(layer, of_layer), **dict.fromkeys(_never(info, of_layer))}
+            for info, layer in zip(infos, layers, strict=not scalars_only)
+        ]
     return record
+
+
+def _never(info: LayerInfo, figures: Sequence[ExportedFigure]) -> list[str]:
+    """The figures that were never measured in a layer; they are null, as in the tables, not NaN."""
+    return [figure.name for figure in figures if figure.path[0] in info.absent]
 
 
 def _nested(part: Any, figures: Sequence[ExportedFigure]) -> dict[str, Any]:

@@ -81,14 +81,14 @@ def _add(archive: zipfile.ZipFile, name: str, values: Values) -> None:
 
 def _arrays(one: Selected, figures: Sequence[ExportedFigure], progress: _Progress) -> Iterator[tuple[str, Values]]:
     """The arrays of a run, read in as many passes as memory asks for."""
-    first = dict(_named(next(iter(one.keyframes())), figures))
+    first = dict(_named(one, next(iter(one.keyframes())), figures))
     known, passes = set(first), deque(_passes(first.items(), len(one.frames)))
     progress.again(len(one.frames) * (len(passes) - 1))
     while passes:
         columns: dict[str, list[Values | None]] = {name: [] for name in passes.popleft()}
         later: dict[str, Values] = {}
         for frame in one.keyframes():
-            found = dict(_named(frame, figures))
+            found = dict(_named(one, frame, figures))
             for name, column in columns.items():
                 column.append(found.get(name))
             later |= {name: values for name, values in found.items() if name not in known}
@@ -114,7 +114,7 @@ def _passes(named: Iterable[tuple[str, Values]], keyframes: int) -> Iterator[lis
         yield names
 
 
-def _named(frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple[str, Values]]:
+def _named(one: Selected, frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple[str, Values]]:
     """The arrays of a keyframe by name."""
     for name in _PLACE:
         yield name, np.asarray(getattr(frame, name))
@@ -122,9 +122,9 @@ def _named(frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple
         if not figure.of_layer and (value := figure.of(frame)) is not None:
             yield figure.name, np.asarray(value)
     of_layer = [figure for figure in figures if figure.of_layer]
-    for layer in frame.layers:
+    for info, layer in zip(one.info.layers, frame.layers, strict=True):
         for figure in of_layer:
-            if (value := figure.of(layer)) is not None:
+            if (value := figure.of_layer_in(info, layer)) is not None:
                 yield f"{layer.name}/{figure.name}", np.asarray(value)
 
 
@@ -132,7 +132,8 @@ def _together(name: str, column: Sequence[Values | None]) -> Iterator[tuple[str,
     """The values of a figure in all keyframes, as the arrays that hold them; None where a keyframe has none."""
     known = [one for one in column if one is not None]
     if all(one.ndim == 0 for one in known):
-        yield name, np.array([math.nan if one is None else one for one in column])
+        none: Any = "" if any(one.dtype.kind == "U" for one in known) else math.nan
+        yield name, np.array([none if one is None else one for one in column])
     elif len(known) == len(column) and len({one.shape for one in known}) == 1:
         yield name, np.stack(known)
     elif len({one.shape[1:] for one in known}) == 1:
