@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bntui.export.event_files import LONGEST_RECORD, Buckets, Logged, read_into
+from bntui.export.event_files import LONGEST_RECORD, read_into
 from bntui.export.imported import FIGURES, distribution, imported
+from bntui.export.logged import Buckets, Logged
 from bntui.export.protobuf import double, fields, message, varint
 from bntui.export.records import TAIL, crc32c, masked, record
 from bntui.keyframe import QUANTITIES, Distribution
@@ -63,7 +64,9 @@ def test_what_pytorch_logs_is_imported(tmp_path: Path) -> None:
             writer.add_histogram("fc1.weight", weights, step)
     done = bntui("import", tmp_path / "logs", "-o", tmp_path / "x.bntui", "--steps-per-epoch", 10)
     assert done.returncode == 0, done.stderr
-    assert "old run: left out, because a recording has no place for them: temperature" in done.stderr
+    assert (
+        "old run: left out, because a recording has no place for them: note/text_summary, temperature\n" in done.stderr
+    )
     with closing(Reader(tmp_path / "x.bntui")) as reader:
         (info,) = reader.runs
         history = reader.history(0)

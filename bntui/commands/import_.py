@@ -77,7 +77,7 @@ def import_(
         if run.steps:
             say(f"{run.name}: {steps}, {layers}", sys.stderr)
         if run.every > 1:
-            sentence = _("{run}: one of every {every} steps is imported")
+            sentence = _("{run}: one of every {every} steps is imported, and all of figures that were logged rarely")
             say(sentence.format(run=run.name, every=run.every), sys.stderr)
         if run.unused:
             more = ", …" if len(run.unused) > MOST_NAMED else ""

@@ -6,23 +6,36 @@ and left out.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import struct
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bntui.export import restarts
+from bntui.export.logged import (
+    ALIKE,
+    CHECKSUMS,
+    CUT,
+    DAMAGED,
+    EVENTS,
+    LONG,
+    MALFORMED,
+    MOST_TAGS,
+    OTHERS,
+    STEPS,
+    TAGS,
+    Buckets,
+    Doubles,
+    Logged,
+)
 from bntui.export.protobuf import BYTES, DOUBLE, FLOAT, VARINT, fields
 from bntui.export.records import HEAD, TAIL, crc32c, masked
 from bntui.files import open_regular
-from bntui.text.language import N_
 from bntui.text.output import clean, shortened
 
 MOST_BYTES: Final = 20_000_000_000
@@ -30,7 +43,6 @@ MOST_BYTES: Final = 20_000_000_000
 LONGEST_RECORD: Final = 16_000_000
 """Longer ones, such as images, are passed over."""
 LONGEST_TAG: Final = 200
-MOST_TAGS: Final = 5_000
 MOST_EVENTS: Final = 2_000_000
 """Of one folder."""
 MOST_HISTOGRAMS: Final = 200_000
@@ -44,59 +56,6 @@ _LISTS: Final = {5: ("<f4", FLOAT), 6: ("<f8", DOUBLE)}
 """``float_val`` and ``double_val`` of a tensor."""
 _INTEGERS: Final = (7, 10)
 """``int_val`` and ``int64_val``."""
-
-CUT: Final = N_("records cut off at the end of a file, which may still be written")
-DAMAGED: Final = N_("files whose rest is damaged")
-CHECKSUMS: Final = N_("records with a wrong checksum")
-LONG: Final = N_("records that are too long")
-MALFORMED: Final = N_("records that are not events")
-STEPS: Final = N_("events with a step that is not possible")
-ALIKE: Final = N_("values with a tag that, shortened and cleaned, is the same as another")
-TAGS: Final = N_("tags beyond the limit")
-EVENTS: Final = N_("events beyond the limit")
-OTHERS: Final = N_("values of other kinds, such as images and texts")
-TWICE: Final = N_("values that a later one of the same step replaces")
-
-Doubles = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """A histogram as an event file has it."""
-
-    edges: Doubles
-    """Ascending, one more than there are buckets."""
-    counts: Doubles
-    mean: float = math.nan
-    """NaN where the file does not say it."""
-    std: float = math.nan
-
-
-@dataclass(slots=True)
-class Logged:
-    """What the event files of a folder say."""
-
-    scalars: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
-    """Values by tag and step."""
-    histograms: dict[str, dict[int, Buckets]] = field(default_factory=lambda: defaultdict(dict))
-    times: dict[int, float] = field(default_factory=dict)
-    """Seconds since 1970, by step."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """What could not be used, and how often."""
-    events: int = 0
-    plugins: dict[str, str] = field(default_factory=dict)
-    """What shows a tag; only its first value says so."""
-    digests: dict[str, bytes] = field(default_factory=dict)
-    """By tag; empty for those that neither :func:`clean` nor :func:`shortened` changed."""
-
-    def owns(self, tag: str, prefix: str, found: tuple[int, int | memoryview] | None) -> bool:
-        """False if another tag has become this one before."""
-        raw = b"" if found is None else bytes(_data(found[1]))
-        same = prefix.encode() + raw == tag.encode()
-        digest = b"" if same else hashlib.blake2b(raw, digest_size=16).digest()
-        if tag not in self.digests and len(self.digests) >= MOST_TAGS:
-            return True  # such tags are left out later
-        return self.digests.setdefault(tag, digest) == digest
 
 
 def event_files(folder: Path) -> dict[str, list[Path]]:
@@ -164,7 +123,7 @@ def _records(path: Path, left_out: Counter[str]) -> Iterator[bytes]:
 
 
 def _add_event(logged: Logged, event: memoryview, prefix: str) -> None:
-    step, when, summaries = 0, math.nan, []
+    step, when, summaries, resumed = 0, math.nan, [], False
     for number, kind, value in fields(event):
         if number == 1 and kind == DOUBLE:
             (when,) = struct.unpack("<d", _data(value))
@@ -172,22 +131,27 @@ def _add_event(logged: Logged, event: memoryview, prefix: str) -> None:
             step = int(value)
         elif number == 5 and kind == BYTES:
             summaries.append(_data(value))
-    if not summaries:
+        elif number == 7 and kind == BYTES:
+            resumed = restarts.starts(_data(value))
+    if not summaries and not resumed:
         return
     if not 0 <= step < MOST_STEPS:
         logged.left_out[STEPS] += 1
         return
+    if resumed:
+        logged.resume(step, prefix)
     for summary in summaries:
         for number, kind, value in fields(summary):
             if number == 1 and kind == BYTES:
                 _add_value(logged, _data(value), step, prefix)
-    logged.times.setdefault(step, when)
+    if summaries:
+        logged.times.setdefault(step, when)
 
 
 def _add_value(logged: Logged, encoded: memoryview, step: int, prefix: str) -> None:
     found = {number: (kind, value) for number, kind, value in fields(encoded)}
     tag = prefix + _text(found.get(1))
-    if tag and not logged.owns(tag, prefix, found.get(1)):
+    if tag and not logged.owns(tag, prefix, bytes(_data(found[1][1])) if 1 in found else b""):
         logged.left_out[ALIKE] += 1
         return
     if 9 in found:
@@ -201,15 +165,15 @@ def _add_value(logged: Logged, encoded: memoryview, step: int, prefix: str) -> N
         value = _of_tensor(_data(found[8][1]), logged.plugins.get(tag, ""))
     if value is None or not tag:
         logged.left_out[OTHERS] += 1
+        if tag and len(logged.others) < MOST_TAGS:
+            logged.others[tag] = None
         return
     known: dict[str, dict[int, Any]] = logged.histograms if isinstance(value, Buckets) else logged.scalars
     full = isinstance(value, Buckets) and sum(map(len, known.values())) >= MOST_HISTOGRAMS
     if full or (tag not in known and len(logged.scalars) + len(logged.histograms) >= MOST_TAGS):
         logged.left_out[TAGS] += 1
         return
-    if step in known[tag]:
-        logged.left_out[TWICE] += 1
-    known[tag][step] = value
+    logged.keep(known, tag, step, value, prefix)
 
 
 def _text(found: tuple[int, int | memoryview] | None) -> str:

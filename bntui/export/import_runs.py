@@ -13,8 +13,9 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from bntui.errors import DataError
-from bntui.export.event_files import Logged, event_files, read_into
+from bntui.export.event_files import event_files, read_into
 from bntui.export.imported import Imported, imported, left_over
+from bntui.export.logged import Logged
 from bntui.export.names import free_name
 from bntui.link.lock import Hold
 from bntui.recording import sentences

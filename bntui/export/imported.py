@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from bntui.distributions import UNMEASURED
-from bntui.export.event_files import Buckets, Logged
+from bntui.export.logged import Buckets, Logged
+from bntui.export.thinned import thinned
 from bntui.keyframe import (
     HISTOGRAM_BINS,
     LAYER_COLUMNS,
@@ -29,7 +30,7 @@ from bntui.keyframe import (
 from bntui.recording.history import LayerInfo
 
 MOST_ROWS: Final = 100_000
-"""Rows of a run; of more, every second, third, … is kept."""
+"""Rows of a run; of more, :func:`thinned` chooses."""
 MOST_LAYERS: Final = 500
 _HELD_OUT: Final = "(val|valid|validation|eval|test)"
 _TRAINING: Final = "(train|training)"
@@ -60,9 +61,9 @@ class Imported:
     rows: Iterator[Keyframe]
     """One for each step."""
     unused: tuple[str, ...]
-    """Tags that a recording has no place for."""
+    """Tags that a recording has no place for, also of images and texts."""
     every: int
-    """1, or of how many rows one is kept."""
+    """1, or of how many rows one is kept where a figure was logged often."""
 
 
 def imported(logged: Logged, run: int, steps_per_epoch: int | None, named: Mapping[str, str]) -> Imported | None:
@@ -74,13 +75,12 @@ def imported(logged: Logged, run: int, steps_per_epoch: int | None, named: Mappi
     scalars, of_layers, unused = _sorted(logged, named)
     every = tuple(dict.fromkeys([*of_layers, *(_layer_of(tag)[0] for tag in logged.histograms)]))
     unused += [f"{name}/…" for name in every[MOST_LAYERS:]]
+    unused += logged.others.keys() - logged.scalars.keys() - logged.histograms.keys()
     layers = [_Layer(name, of_layers.get(name, {}), logged.histograms) for name in every[:MOST_LAYERS]]
-    steps = sorted({step for known in (scalars.values(), *(layer.known() for layer in layers)) for values in known
-                    for step in values})  # fmt: skip
-    if not steps:
+    known = (scalars.values(), *(layer.known() for layer in layers))
+    kept, stride = thinned((values for one in known for values in one if values), MOST_ROWS)
+    if not kept:
         return None
-    stride = -(-len(steps) // MOST_ROWS)
-    kept = tuple(steps[::stride])
     began = min(filter(math.isfinite, logged.times.values()), default=math.nan)
 
     def row(step: int) -> Keyframe:
@@ -125,7 +125,7 @@ def _rank(tag: str, named: Mapping[str, str]) -> int:
 
 def left_over(logged: Logged) -> tuple[str, ...]:
     """The tags of a run of which nothing is recorded."""
-    return tuple(sorted({*logged.scalars, *logged.histograms} - _KNOWN))
+    return tuple(sorted({*logged.scalars, *logged.histograms, *logged.others} - _KNOWN))
 
 
 def _is(figure: str, tag: str) -> bool:
