@@ -94,6 +94,7 @@ class Logged:
         """Add a value."""
         if step in known[tag]:
             self.left_out[TWICE] += 1
+            self.times.pop(step, None)  # the value that counts has a time of its own
         if step < self.last.get(tag, 0):
             self.left_out[BACK] += 1
         self.prefixes.setdefault(tag, prefix)
