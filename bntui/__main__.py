@@ -38,7 +38,10 @@ def main() -> None:
         failed = error
     lost = lost_output(failed)
     if failed is not None and lost is None:
-        raise failed
+        if failed.filename is None:
+            raise failed
+        say(f"bntui: {failed.filename}: {reason(failed)}", sys.stderr)  # what no command has a sentence of its own for
+        code = 1
     if isinstance(lost, BrokenPipeError):
         code = code or CLOSED
     elif lost is not None:

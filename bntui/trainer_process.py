@@ -27,6 +27,7 @@ from bntui.link.job import LONGEST_JOB, Answer, Job
 from bntui.link.wire import FrameError
 from bntui.scenario.pace import AskedPace
 from bntui.text.language import _, use
+from bntui.text.library_messages import reason
 
 if TYPE_CHECKING:
     from bntui.trainer.agenda import Agenda
@@ -127,6 +128,8 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
         if not known:
             _log_error()
         failed = _("the trainer failed: {kind}: {reason}").format(kind=type(error).__name__, reason=error)
+        if isinstance(error, OSError) and error.filename is not None:
+            failed = f"{error.filename}: {reason(error)}"
         message = str(error) if known else failed
         code = error.exit_code if isinstance(error, BntuiError) else 1
         if server is not None:

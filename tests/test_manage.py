@@ -217,6 +217,20 @@ def test_without_a_terminal_nothing_is_deleted_unless_agreed_before(made: Path) 
     assert not second.exists()
 
 
+def test_a_file_given_by_two_paths_is_deleted_once(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    path = put(made, "a\nb.bntui", tmp_path)
+    done = bntui("delete", path, tmp_path / "inner" / ".." / path.name, "-y")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("deleted: ") == 1
+    assert not path.exists()
+
+
+def test_a_name_with_a_line_break_has_one_line_in_the_list(made: Path) -> None:
+    path = put(made, "a\nb.bntui")
+    assert f"  {str(path).replace(chr(10), ' ')}  " in bntui("list", "deep").stdout
+
+
 def test_of_several_none_is_deleted_if_one_is_refused(training: Training, made: Path) -> None:
     first = put(made, "a.bntui")
     done = bntui("delete", first, training.recording, "-y")

@@ -70,11 +70,15 @@ def test_streams_that_the_shell_has_closed_are_no_error(monkeypatch: pytest.Monk
         stream.close()
 
 
-def test_an_error_of_a_file_is_no_error_of_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_file_is_no_error_of_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def failing(_arguments: object) -> None:
         raise OSError(28, "No space left on device", "/somewhere")
 
     monkeypatch.setattr("bntui.cli.obey", failing)
     monkeypatch.setattr(sys, "argv", ["bntui", "list"])
-    with pytest.raises(OSError, match="somewhere"):
+    with pytest.raises(SystemExit) as ended:
         main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "bntui: /somewhere: No space left on device\n"

@@ -28,6 +28,9 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError(_("there is no terminal to ask on; add -y to delete without being asked"))
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().casefold() not in AGREED:
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # ctrl+d leaves the cursor after the question
+        print(file=sys.stderr)
+    if answer.strip().casefold() not in AGREED:
         say(_("nothing was deleted"), sys.stderr)
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from bntui.commands.ask import Yes, confirm
 from bntui.commands.base import Json, Recording, Recordings, command
 from bntui.files import in_bytes
 from bntui.recording.sentences import ending_word
-from bntui.text import figures
+from bntui.text import figures, output
 from bntui.text.language import _, ngettext, use
 from bntui.text.output import json_text, say
 from bntui.text.table import Column, text_lines
@@ -36,9 +36,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List scenarios and recordings, with their sizes."""
-    from bntui.link.library import recordings
+    from bntui.link.library import recordings, refuse_unreadable
     from bntui.scenario.gallery import scenarios
 
+    refuse_unreadable()
     if as_json:
         use("en")  # what programs read is bound to no language
     query = " ".join(words or ())
@@ -53,7 +54,10 @@ def list_(
         for line in text_lines([Column(), Column()], known):
             say(f"  {line}")
     print(_heading(entries, live=live, chosen=bool(query)))
-    rows = [(str(one.path), f"{one.when:%Y-%m-%d %H:%M}", in_bytes(one.size), _described(one)) for one in entries]
+    rows = [
+        (output.clean(str(one.path)), f"{one.when:%Y-%m-%d %H:%M}", in_bytes(one.size), _described(one))
+        for one in entries
+    ]
     for line in text_lines([Column(), Column(), Column(right=True), Column()], rows):
         say(f"  {line}")
 
@@ -113,7 +117,9 @@ def delete(recordings: Recordings, yes: Yes = False) -> None:
     """Delete recordings that are not being trained; asks once."""
     from bntui.link.manage import deletable, question
 
-    entries = [deletable(path) for path in dict.fromkeys(recordings)]
+    # a file that is given by two paths is asked about once; a link is not its target
+    given = {path.parent.resolve() / path.name: path for path in reversed(recordings)}
+    entries = [deletable(path) for path in reversed(given.values())]
     if len(entries) > 1:
         _print(entries)
     confirm(question([entry.path.name for entry in entries], sum(entry.size for entry in entries)), yes=yes)
@@ -149,8 +155,9 @@ def clean(
 
 def _older_than(seconds: float) -> list[ListedRecording]:
     """Recordings that can be opened, are not being trained, and were last written so long ago."""
-    from bntui.link.library import recordings
+    from bntui.link.library import recordings, refuse_unreadable
 
+    refuse_unreadable()
     latest = time.time() - seconds
     unused = (one for one in recordings() if one.problem is None and not one.live and not one.host)
     return [one for one in unused if one.when.timestamp() < latest]
@@ -158,7 +165,7 @@ def _older_than(seconds: float) -> list[ListedRecording]:
 
 def _print(files: Sequence[Leftover | ListedRecording]) -> None:
     """The files that are to be deleted, with their size and what they are."""
-    rows = [(str(one.path), in_bytes(one.size), one.title) for one in files]
+    rows = [(output.clean(str(one.path)), in_bytes(one.size), one.title) for one in files]
     for line in text_lines([Column(), Column(right=True), Column()], rows):
         say(line)
 

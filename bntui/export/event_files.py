@@ -59,10 +59,14 @@ _INTEGERS: Final = (7, 10)
 
 
 def event_files(folder: Path) -> dict[str, list[Path]]:
-    """The event files below a folder, by the name of their folder in it; links are not followed."""
+    """The event files below a folder, by the name of their folder in it; links are not followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
     found: dict[str, list[Path]] = {}
     count = 0
-    for here, inner, names in os.walk(folder):
+    for here, inner, names in os.walk(folder, onerror=_raised):
         place = Path(here).relative_to(folder)
         if len(place.parts) >= DEEPEST:
             inner.clear()
@@ -72,6 +76,10 @@ def event_files(folder: Path) -> dict[str, list[Path]]:
                 found.setdefault(str(place), []).append(Path(here, name))
                 count += 1
     return found
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def read_into(logged: Logged, path: Path, prefix: str = "") -> None:

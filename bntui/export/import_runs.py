@@ -50,11 +50,14 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
     """The event files of each run, with what is put before their tags.
 
     Raises:
-        DataError: there are none, or too many runs.
+        DataError: there are none, or too many runs, or one cannot be read.
     """
-    if not place.exists():
-        raise DataError(_("{path}: no such file or folder").format(path=place))
-    found = event_files(place) if place.is_dir() else {".": [place]}
+    try:
+        if not place.exists():
+            raise DataError(_("{path}: no such file or folder").format(path=place))
+        found = event_files(place) if place.is_dir() else {".": [place]}
+    except OSError as error:
+        raise _unreadable(Path(error.filename or place), error) from error
     by_folder: dict[str, list[tuple[Path, str]]] = {}
     for folder, files in found.items():
         inner = PurePath(folder)
@@ -70,6 +73,10 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
         sentence = _("{path}: {count} runs, and at most {most} can be imported at once; name one of the folders")
         raise DataError(sentence.format(path=place, count=len(runs), most=MOST_RUNS))
     return runs
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error)))
 
 
 def folder_of(place: Path) -> Path:
@@ -110,7 +117,7 @@ def read(files: list[tuple[Path, str]], tell: Callable[[], object] = lambda: Non
         try:
             read_into(logged, path, prefix)
         except OSError as error:
-            raise DataError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from error
+            raise _unreadable(path, error) from error
         tell()
     return logged
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bntui.errors import RecordingError, UsageError, did_you_mean
+from bntui.errors import RecordingError, StorageError, UsageError, did_you_mean
 from bntui.keyframe import Foreign
 from bntui.link.client import state_of
 from bntui.link.live import is_live
@@ -27,6 +27,7 @@ from bntui.recording.schema import open_read_only
 from bntui.recording.sentences import EventKind, event_kind, outcome
 from bntui.recording.tables import MOST_RUNS, rows
 from bntui.text.language import _, spoken
+from bntui.text.library_messages import reason
 from bntui.text.output import clean
 from bntui.text.search import mentions
 
@@ -222,6 +223,20 @@ def known() -> dict[Path, str]:
         path = listed.setdefault(_real(note.recording), note.recording)
         paths[path] = "" if note.here else note.host
     return paths
+
+
+def refuse_unreadable() -> None:
+    """Report that the user's folder of recordings cannot be listed, which is not that it is empty.
+
+    Raises:
+        StorageError: the file system refuses.
+    """
+    folder = recordings_folder()
+    try:
+        with suppress(FileNotFoundError):
+            os.scandir(folder).close()
+    except OSError as error:
+        raise StorageError(_("{path}: cannot be read: {reason}").format(path=folder, reason=reason(error))) from error
 
 
 def find(name: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +44,8 @@ def refuse_no_file(path: Path) -> None:
     """Check, without opening them, that a recording and the files SQLite opens with it are regular files.
 
     Raises:
-        RecordingError: one of them is a folder, a pipe, a device or a socket, or the recording is missing.
+        RecordingError: one of them is a folder, a pipe, a device or a socket, or may not be read, or the recording is
+            missing.
     """
     _refuse(path)
     real = path.resolve()
@@ -55,12 +58,17 @@ def refuse_no_file(path: Path) -> None:
 def _refuse(path: Path) -> None:
     try:
         refuse_kind(path)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     except FileNotFoundError as error:
         if path.is_symlink():
             raise RecordingError(_("{path} is a broken link").format(path=path)) from error
         raise RecordingError(_("{path}: no such recording").format(path=path)) from error
     except IsADirectoryError as error:
         raise RecordingError(_("{path} is a folder, not a recording").format(path=path)) from error
+    except PermissionError as error:
+        sentence = _("{path}: cannot be read: {reason}")
+        raise RecordingError(sentence.format(path=path, reason=reason(error))) from error
     except OSError as error:
         raise RecordingError(
             _("{path} is not a recording: {reason}").format(path=path, reason=reason(error))

@@ -122,12 +122,16 @@ def _connect(path: Path) -> tuple[Guarded, list[tuple[Any, ...]]]:
     # there is no writer, and the file can be opened as immutable
     idle = not path.with_name(path.name + "-wal").exists()
     for attempt in (uri, f"{uri}&immutable=1") if idle else (uri,):
-        connection = sqlite3.connect(attempt, uri=True, check_same_thread=False, isolation_level=None, factory=Guarded)
+        connection = None
         try:
+            connection = sqlite3.connect(
+                attempt, uri=True, check_same_thread=False, isolation_level=None, factory=Guarded
+            )
             connection.guard(path)
             listed = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchmany(MOST_OBJECTS)
         except sqlite3.Error as error:
-            connection.close()
+            if connection is not None:
+                connection.close()
             last = error
         else:
             return connection, listed
