@@ -228,7 +228,7 @@ def test_a_file_given_by_two_paths_is_deleted_once(made: Path, tmp_path: Path) -
 
 def test_a_name_with_a_line_break_has_one_line_in_the_list(made: Path) -> None:
     path = put(made, "a\nb.bntui")
-    assert f"  {str(path).replace(chr(10), ' ')}  " in bntui("list", "deep").stdout
+    assert f"  {str(path).replace(chr(10), ' ')}  " in bntui("list").stdout
 
 
 def test_of_several_none_is_deleted_if_one_is_refused(training: Training, made: Path) -> None:

@@ -82,6 +82,18 @@ def test_a_file_that_no_command_expects_is_a_sentence(tmp_path: Path) -> None:
     assert said == f"bntui: {folder}/logs-001.bntui: Permission denied\n"
 
 
+def test_doctor_says_why_nothing_can_be_recorded() -> None:
+    folder = Path(os.environ["XDG_DATA_HOME"], "bntui", "recordings")
+    folder.mkdir(parents=True)
+    folder.chmod(0o500)
+    done = subprocess.run(
+        [*WITHOUT, sys.executable, "-m", "bntui", "doctor"], capture_output=True, text=True, check=False
+    )
+    folder.chmod(0o700)
+    assert "✗ recordings" in done.stdout
+    assert "  you may not write there; use -o FILE to record in another folder\n" in done.stdout
+
+
 @pytest.mark.parametrize("closed", ["run", "run/events.out.tfevents.1"])
 def test_event_files_that_may_not_be_read_are_not_missing(closed: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()

@@ -105,11 +105,12 @@ def _folder() -> DoctorLine:
     folder = recordings_folder()
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(place).free
-    writable = os.access(place, os.W_OK)
+    usable = os.access(place, os.R_OK | os.W_OK | os.X_OK)
+    advice = _("use -o FILE to record on a disk with free space")
+    if not usable:
+        advice = _("you may not write there; use -o FILE to record in another folder")
     value = _("{folder} ({free:.1f} GB free)").format(folder=folder, free=free / 1e9)
-    return DoctorLine(
-        N_("recordings"), value, writable and free > 1e9, _("use -o FILE to record on a disk with free space")
-    )
+    return DoctorLine(N_("recordings"), value, usable and free > 1e9, advice)
 
 
 def _devices() -> list[DoctorLine]:
