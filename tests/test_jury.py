@@ -337,6 +337,7 @@ def test_the_title_says_that_the_whole_run_is_judged_and_of_which() -> None:
     run = run_of(BUMPY)
     assert drawn(run).title == "Stopping rules ── whole run judged: plain · loss, log axis"
     assert drawn(run, log_axis=False).title.endswith("loss, linear axis")
+    assert drawn(run, 58, 9).title == "Stopping rules ── whole run judged: plain"  # there is no room for the curve
 
 
 def test_the_cursor_changes_nothing_but_its_line() -> None:

@@ -58,24 +58,9 @@ class _Look(NamedTuple):
 def draw(view: View, width: int, height: int) -> Drawing:
     """The selected run's validation loss with a letter where each rule stops, and the verdicts as a table."""
     run = view.runs[view.selected]
-    logarithmic, linear = (
-        (
-            _("Stopping rules ── whole run judged: {run} · loss, log axis"),
-            _("Stopping rules ── {run} · loss, log axis"),
-        ),
-        (
-            _("Stopping rules ── whole run judged: {run} · loss, linear axis"),
-            _("Stopping rules ── {run} · loss, linear axis"),
-        ),
-    )
-    wordings = logarithmic if view.log_axis else linear
-    room = max(width - 7 - cell_len(wordings[-1].format(run="")), 8)
-    name = cells.cut(run.name, room)
-    titles = [words.format(run=name) for words in wordings]
-    counting = [f"{words} · {_('by epoch')}" for words in titles] if view.unit == "step" else []
-    title = cells.title(width, *counting, *titles)
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
+    title = _title(view, width, charted=False)
     if not len(found.epochs):
         sentences = [_("no epoch with a validation loss is recorded"), found.limits]
         return notice(title, filter(None, sentences), width, height)
@@ -84,8 +69,31 @@ def draw(view: View, width: int, height: int) -> Drawing:
         table = _table(found, width, height - len(said))
         rows = [*said, *table, *_notes(view, found, width, height - len(said) - len(table))]
         return page(title, rows, width, height)
-    arranged = _beside if width >= BESIDE and LEAST_CHART < height < HIGH else _below
-    return page(title, arranged(view, found, width, height), width, height)
+    if width >= BESIDE and LEAST_CHART < height < HIGH:
+        return page(_title(view, width, charted=True), _beside(view, found, width, height), width, height)
+    curve, rest = _below(view, found, width, height)
+    return page(_title(view, width, charted=bool(curve)), [*curve, *rest], width, height)
+
+
+def _title(view: View, width: int, *, charted: bool) -> str:
+    """What is judged, and, if there is a chart, what its axes show."""
+    if not charted:
+        wordings = (_("Stopping rules ── whole run judged: {run}"), _("Stopping rules ── {run}"))
+    elif view.log_axis:
+        wordings = (
+            _("Stopping rules ── whole run judged: {run} · loss, log axis"),
+            _("Stopping rules ── {run} · loss, log axis"),
+        )
+    else:
+        wordings = (
+            _("Stopping rules ── whole run judged: {run} · loss, linear axis"),
+            _("Stopping rules ── {run} · loss, linear axis"),
+        )
+    room = max(width - 7 - cell_len(wordings[-1].format(run="")), 8)
+    name = cells.cut(view.runs[view.selected].name, room)
+    titles = [words.format(run=name) for words in wordings]
+    counting = [f"{words} · {_('by epoch')}" for words in titles] if view.unit == "step" else []
+    return cells.title(width, *counting, *titles)
 
 
 def _beside(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
@@ -97,15 +105,15 @@ def _beside(view: View, found: JuryResult, width: int, height: int) -> list[Row]
     return [join(drawn, [Span(_GAP)], other) for drawn, other in zip(curve, right, strict=False)]
 
 
-def _below(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
-    """The curve above the table; what a run cannot show is said before it is drawn."""
+def _below(view: View, found: JuryResult, width: int, height: int) -> tuple[list[Row], list[Row]]:
+    """The curve if there is room, and the table below it; what a run cannot show is said before it is drawn."""
     table = _table(found, width, height)
     room = height - len(table)
     notes = _notes(view, found, width, room, above=True)
     if room < LEAST_CHART or (found.limits and not notes):
         notes = _notes(view, found, width, room)
     room -= len(notes)
-    return [*(_curve(view, found, width, room) if room >= LEAST_CHART else ()), *table, *notes]
+    return (_curve(view, found, width, room) if room >= LEAST_CHART else []), [*table, *notes]
 
 
 def _curve(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
