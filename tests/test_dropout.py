@@ -13,6 +13,7 @@ from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import dropout
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
+from tests.test_layer_choice import renamed
 
 SIZES = [(20, 6), (21, 7), (32, 8), (46, 10), (64, 6), (77, 13), (80, 15), (118, 17), (160, 44), (200, 60)]
 VIEWS = {
@@ -177,3 +178,15 @@ def test_layers_without_room_are_named(size: tuple[int, int], missing: list[str]
         assert "not shown: " in drawn
         assert name in drawn.partition("not shown: ")[2]
     assert missing or "not shown" not in drawn
+
+
+@pytest.mark.parametrize(("wide", "before"), [(58, "bert.encoder.layer."), (56, ""), (44, "")])
+def test_headings_shorten_the_names_of_layers_alike(wide: int, before: str) -> None:
+    """In 56 cells one of the names has room and the other does not."""
+    names = [f"bert.encoder.layer.{at}.attention.{part}" for at in range(2) for part in ("self.query", "output.dense")]
+    run = renamed(run_view(layers=4, dropout=0.2), *names, "head")
+    headings = [line for line in lines(view(run), wide, 40) if "100" in line and "attention" in line]
+    assert [line.split()[1] for line in headings] == [
+        f"{before}0.attention.self.query",
+        f"{before}0.attention.output.dense",
+    ]
