@@ -111,7 +111,7 @@ class HelpScreen(Overlay[None]):
         border: round $primary; background: $surface; padding: 1 2; scrollbar-size-vertical: 1;
         border-subtitle-color: $text-muted;
     }
-    #page Static { background: $surface; }
+    #page Static { background: $surface; padding-right: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
