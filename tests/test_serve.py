@@ -136,7 +136,7 @@ def test_a_visitors_command_survives_the_shell(tmp_path: Path) -> None:
     target = tmp_path / "a b'; rm -rf $HOME #.bntui"
     words = shlex.split(command(target, allow_training=False, theme="light"))
     assert words == [
-        sys.executable, "-m", "bntui.commands.served", "--theme=light", "--lang=en", "--", str(target.resolve())
+        "exec", sys.executable, "-m", "bntui.commands.served", "--theme=light", "--lang=en", "--", str(target.resolve())
     ]  # fmt: skip
     assert "--allow-training" in command(target, allow_training=True, theme=None)
 
@@ -198,6 +198,42 @@ async def test_a_browser_gets_the_screen(path: Path) -> None:
             await session.ws_connect(f"{site}/ws", headers={"Origin": "http://evil.example"})
         async with session.ws_connect(f"{site}/ws?width=120&height=36", headers={"Origin": site}) as screen:
             await _shows(screen, "Curves", "Layers")
+
+
+async def test_what_no_browser_sends_harms_nobody(path: Path) -> None:
+    """Sizes that no machine has memory for, and messages that are none; the screen of this visitor still answers."""
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    hostile = [
+        "no JSON", "[]", "{}", "null", "5", '["stdin"]', '["stdin", 5]', '["resize", {}]', '["nope"]', "[" * 100_000,
+        '["resize", {"width": "x", "height": null}]', '["resize", {"width": 0, "height": 0}]',
+        '["resize", {"width": -4, "height": 99999999}]', '["resize", {"width": 1e999, "height": 1}]',
+        '["stdin", "\\ud800"]',
+    ]  # fmt: skip
+    async with (
+        browser(path) as (session, site),
+        session.ws_connect(f"{site}/ws?width=99999999&height=99999999", headers={"Origin": site}) as screen,
+    ):
+        for message in hostile:
+            await screen.send_str(message)
+        await screen.send_json(["resize", {"width": 120, "height": 36}])
+        await _shows(screen, "Curves", "Layers")
+
+
+async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitors = pytest.importorskip("bntui.commands.visitors", reason="the extra serve is not installed")
+    monkeypatch.setattr(visitors, "PATIENCE", 0.1)
+
+    async def nothing(*_arguments: object) -> None:
+        return
+
+    visitor = visitors.Visitor(
+        "exec sleep 1000", write_bytes=nothing, write_str=nothing, close=nothing,
+        download_manager=visitors.DownloadManager(),
+    )  # fmt: skip
+    await visitor.start(80, 24)
+    process = visitor._process
+    await visitor.stop()
+    assert await asyncio.wait_for(process.wait(), 10) == -signal.SIGKILL
 
 
 async def test_a_browser_chooses_a_recording_of_a_folder(path: Path, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
     except ImportError as error:
         sentence = _("bntui serve needs {package}, which is not installed; install it with: pip install {extra}")
         raise UsageError(sentence.format(package=PACKAGE, extra=EXTRA)) from error
+    from bntui.commands.visitors import attend
+
     _refuse_unreadable(target)
     _refuse_taken(host, port)
 
@@ -66,7 +68,7 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
 
             if not same_site(request.headers.get("Origin"), request.headers.get("Host"), host):
                 raise web.HTTPForbidden(text="this page is not served by bntui")
-            return await super().handle_websocket(request)
+            return await attend(request, self.command, self.download_manager)
 
     if not is_local(host):
         warning = _("anyone who reaches {host}:{port} can see this recording: it has no password")
@@ -77,13 +79,13 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
 
 
 def command(target: Path, *, allow_training: bool, theme: str | None) -> str:
-    """The command of a visitor's process, for a shell."""
+    """The command of a visitor's process, for a shell, which it replaces: to kill one is to kill the other."""
     options: Sequence[str] = [
         *(["--allow-training"] if allow_training else []),
         *([f"--theme={theme}"] if theme else []),
         f"--lang={spoken()}",
     ]
-    return shlex.join([sys.executable, "-m", ENTRY, *options, "--", str(target.resolve())])
+    return "exec " + shlex.join([sys.executable, "-m", ENTRY, *options, "--", str(target.resolve())])
 
 
 def is_local(host: str) -> bool:
