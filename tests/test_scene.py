@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -83,6 +84,8 @@ def test_panels_are_found_by_every_name_that_a_user_sees() -> None:
     use("en")
     with pytest.raises(UsageError, match=r"no panel 'layrs'; .*curves \(1\), layers \(2\), .*microscope .*'layers'"):
         find_panel("layrs")
+    with pytest.raises(UsageError, match=re.escape("(did you mean 'Early stopping'?)")):
+        find_panel("early stoping")
 
 
 @pytest.mark.parametrize("size", ["", "5", "x", "100x", "-1x5", "1e3x5", "100x30x2"])

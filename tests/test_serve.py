@@ -150,6 +150,9 @@ def test_what_keeps_it_from_serving_is_said(path: Path, tmp_path: Path, monkeypa
         done = bntui("serve", path, "--port", port)
     sentence = f"cannot serve on 127.0.0.1:{port}: Address already in use; choose another one with --port"
     assert (done.returncode, sentence in done.stderr) == (2, True)
+    # 192.0.2.0/24 is for documentation (RFC 5737): no machine has such an address
+    foreign = bntui("serve", path, "--host", "192.0.2.1")
+    assert (foreign.returncode, foreign.stderr.endswith("choose another one with --host\n")) == (2, True)
     empty = bntui("serve", tmp_path)
     assert (empty.returncode, "no recording in this folder" in empty.stderr) == (2, True)
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)

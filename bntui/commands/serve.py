@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import shlex
@@ -144,5 +145,7 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind(address)
     except (OSError, OverflowError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
-        sentence = _("cannot serve on {host}:{port}: {reason}; choose another one with --port")
-        raise UsageError(sentence.format(host=host, port=port, reason=why)) from error
+        sentence = _("cannot serve on {host}:{port}: {reason}; choose another one with {option}")
+        of_host = isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+        option = "--host" if of_host else "--port"
+        raise UsageError(sentence.format(host=host, port=port, reason=why, option=option)) from error

@@ -49,7 +49,8 @@ def find_panel(asked: str) -> str:
         if wanted in {spelling.casefold() for spelling in spellings}:
             return name
     names = [*(f"{panel.name} ({panel.key})" for panel in PANELS), *WHOLE]
-    near = get_close_matches(wanted, known, n=1)
+    spelled = {spelling.casefold(): spelling for name in known for spelling in (*known[name], name)}
+    near = [spelled[one] for one in get_close_matches(wanted, spelled, n=1)]
     sentence = _("there is no panel {panel!r}; choose one of: {names}").format(panel=asked, names=", ".join(names))
     raise UsageError(f"{sentence} {did_you_mean(near[0])}" if near else sentence)
 
