@@ -103,6 +103,8 @@ class Guarded(sqlite3.Connection):
 
     _files: Sequence[Path] = ()
     _left: int = 0
+    _largest: int = 0
+    """The file's largest size so far."""
 
     def guard(self, path: Path) -> None:
         """Set all limits; call it before the first statement, because that parses the file's schema."""
@@ -117,8 +119,9 @@ class Guarded(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}")
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Run a statement within limits that depend on the file's current size."""
-        size = sum(map(_size, self._files))
+        """Run a statement within limits that depend on the file's size."""
+        # a file that was deleted, renamed, or replaced meanwhile is still the one that is read
+        size = self._largest = max(self._largest, sum(map(_size, self._files)))
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(SMALLEST_LIMIT, size), LARGEST_CELL))
         self._left = (FEWEST + A_KILOBYTE * (size >> 10)) // LOOK
         return super().execute(sql, parameters)
