@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -159,17 +160,31 @@ def agree(value: Any, found: Any) -> bool:
     return np.array_equal(kept.astype(np.float64), told.astype(np.float64).reshape(kept.shape), equal_nan=True)
 
 
+def never_measured(path: Path) -> set[tuple[int, int, str]]:
+    """Run, number of the layer, and name of the figures that a loop or an import never has of it."""
+    with closing(sqlite3.connect(path)) as db:
+        runs = db.execute("SELECT run, layers FROM run").fetchall()
+    return {
+        (run, at, name)
+        for run, layers in runs
+        for at, layer in enumerate(json.loads(layers))
+        for name in layer.get("absent", ())
+    }
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_show_has_every_figure_of_every_keyframe(
     recordings: dict[str, Path], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    never = never_measured(recordings[kind])
     for frame in frames(recordings[kind]):
         record = shown(capsys, recordings[kind], frame.run, frame.epoch)
         for path, value in leaves(frame):
             found: Any = record
             for step in ELSEWHERE.get(path, path):
                 found = found[step]
-            assert agree(value, found), (frame.step, path, value, found)
+            known = (frame.run, *path[1:]) not in never
+            assert agree(value if known else None, found), (frame.step, path, value, found)
 
 
 def test_the_recordings_have_something_in_every_field(recordings: dict[str, Path]) -> None:
@@ -232,6 +247,7 @@ def test_show_has_the_grid_that_predictions_are_made_on(
 def test_show_has_every_column_of_the_file(
     recordings: dict[str, Path], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    never = never_measured(recordings[kind])
     with sqlite3.connect(recordings[kind]) as db:
         db.row_factory = sqlite3.Row
         rows = db.execute("SELECT * FROM keyframe WHERE layers IS NOT NULL").fetchall()
@@ -245,12 +261,13 @@ def test_show_has_every_column_of_the_file(
                 assert column in {"best", "best_epoch", "wait", "stopped", "reason"}
                 assert record["early_stopping"] is None
         kept = np.frombuffer(row["layers"]).reshape(len(record["layers"]), -1)
-        for layer, figures in zip(record["layers"], kept, strict=True):
-            for value, name in zip(figures, LAYER_COLUMNS, strict=False):
+        for at, (layer, figures) in enumerate(zip(record["layers"], kept, strict=True)):
+            for value, name in zip(figures.tolist(), LAYER_COLUMNS, strict=False):
                 found = layer
                 for step in name.split("."):
                     found = math.nan if found is None else found if isinstance(found, float) else found[step]
-                assert agree(value, found), (layer["name"], name)
+                known = (row["run"], at, name) not in never
+                assert agree(value if known else None, found), (layer["name"], name)
 
 
 def _plain(value: Any) -> Any:
