@@ -521,6 +521,11 @@ def test_npz_arrays_are_chosen_by_keys(tmp_path: Path) -> None:
     assert (data.x.sum(), data.y.tolist()) == (0, [1, 0, 0, 1])
 
 
+def test_an_archive_without_arrays_is_named_as_such(tmp_path: Path) -> None:
+    np.savez(tmp_path / "empty.npz")
+    assert error(Data(source="empty.npz"), tmp_path).endswith("empty.npz: the file has no arrays")
+
+
 def test_npz_that_is_damaged_or_something_else(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "d.npz", x=np.arange(4000.0).reshape(2000, 2), y=np.arange(2000) % 2)
     whole = bytearray((tmp_path / "d.npz").read_bytes())

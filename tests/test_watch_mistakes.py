@@ -334,3 +334,21 @@ def test_a_state_of_early_stopping_that_contradicts_the_one_before_is_warned_of(
     assert any("best_epoch=2, but the last epoch is 1" in one for one in sentences)
     assert any("wait=1 after wait=2" in one for one in sentences)
     assert not audit(path).ledger.failures
+
+
+def test_an_epoch_that_is_told_in_two_calls_is_one(tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    with bntui.watch(watched, optimizer, tmp_path / "a", every=1, quiet=True) as recorder:
+        for number in range(2):
+            trained(watched, optimizer, torch.randn(4, 6))
+            trained(watched, optimizer, torch.randn(4, 6))
+            recorder.epoch(val_loss=1.0)
+            if not number:
+                with pytest.warns(RecorderWarning, match="in one call"):
+                    recorder.epoch(val_accuracy=0.5)
+    with closing(Reader(tmp_path / "a.bntui")) as reader:
+        history = reader.history(0)
+        assert history.epoch[history.epoch_end].tolist() == [1.0, 2.0]
+        assert history.val_loss[history.epoch_end].tolist() == [1.0, 1.0]
+    assert audit(tmp_path / "a.bntui").true

@@ -206,6 +206,8 @@ def _chosen(path: Path, arrays: Mapping[str, _Array], choices: Choices) -> tuple
     if x_name is not None and y_name is not None:
         return x_name, y_name
     found = _found(arrays, x_name, y_name)
+    if not arrays:
+        raise DataError(_("{path}: the file has no arrays").format(path=path))
     if found is None:
         shapes = listed([f"{clean(name)} {size_of(array.shape)}" for name, array in arrays.items()])
         sentence = _(

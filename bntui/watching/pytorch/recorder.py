@@ -283,6 +283,10 @@ class Recorder:
         return Figures(**figures_of(known, lambda sentence: complaints.add("epoch", sentence)))
 
     def _end_epoch(self, figures: Figures) -> None:
+        if self._epochs and self._steps == self._epoch_began:
+            sentence = _("epoch: no step was done since the last epoch; tell all figures of an epoch in one call")
+            self._course.complaints.add("epoch again", sentence)
+            return
         self._record(None)
         self._keep_told()
         self._tell_losses()
