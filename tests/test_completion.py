@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer._completion_shared import get_completion_script
 
+import bntui.commands.base  # noqa: F401 - it completes Typer's script
 from tests.korean import BNTUI
+from tests.terminal import Terminal
 from tests.test_manage import made, put
 
 __all__ = ["made"]
@@ -53,18 +56,42 @@ def test_the_shell_completes_scenarios_and_commands_whatever_the_configuration_s
     assert completed("att") == ["attach"]
 
 
+def in_path(tmp_path: Path) -> Path:
+    """A folder with the program under its name."""
+    program = tmp_path / "bin" / "bntui"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {BNTUI[0]} -m bntui "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 def test_bash_itself_completes_by_the_script_that_is_shown(made: Path, tmp_path: Path) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash")
     put(made, "deep-001.bntui")
-    program = tmp_path / "bin" / "bntui"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {BNTUI[0]} -m bntui "$@"\n')
-    program.chmod(0o755)
+    folder = in_path(tmp_path)
     script = run_python("from bntui.__main__ import main; main()", {"_BNTUI_COMPLETE": "source_bash"})
     typed = "COMP_WORDS=(bntui replay de)\nCOMP_CWORD=2\n_bntui_completion bntui\n"
     test = f"{script}\n{typed}printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     done = subprocess.run([bash, "-c", test], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["deep-001"]
+
+
+def test_zsh_itself_completes_at_the_first_tab(made: Path, tmp_path: Path) -> None:
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("no zsh")
+    put(made, "deep-001.bntui")
+    home = tmp_path / "home"
+    (home / ".zfunc").mkdir(parents=True)
+    script = get_completion_script(prog_name="bntui", complete_var="_BNTUI_COMPLETE", shell="zsh")
+    (home / ".zfunc" / "_bntui").write_text(script)
+    (home / ".zshrc").write_text("fpath+=~/.zfunc\nautoload -Uz compinit\ncompinit -u\nPS1='ready> '\n")
+    environment = {"HOME": str(home), "ZDOTDIR": str(home), "PATH": f"{in_path(tmp_path)}:{os.environ['PATH']}"}
+    with Terminal([zsh, "-i"], env=environment) as terminal:
+        terminal.until("ready>")
+        terminal.press("bntui replay de\t")
+        terminal.until("deep-001")
+        terminal.press("\x03")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import _completion_shared as completion
 
 from bntui.commands import complete
 from bntui.commands.preference import known_theme
@@ -26,6 +27,13 @@ app = typer.Typer(
 )
 
 command = partial(app.command, cls=Command)
+
+# zsh loads the file at the first tab of a shell; Typer's only defines the function then, and completes nothing
+completion._completion_scripts["zsh"] += """
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  %(complete_func)s "$@"
+fi
+"""
 
 
 def _recording(name: str) -> Path:
