@@ -44,7 +44,7 @@ class Visitor(AppService):  # type: ignore[misc]  # its base is known only where
 
 
 async def attend(request: web.Request, command: str, downloads: DownloadManager) -> web.WebSocketResponse:
-    """Let a visitor look until he or the process ends."""
+    """Let a visitor look until they leave or the process ends."""
     socket = web.WebSocketResponse(heartbeat=15)
     size = request.query.get("width"), request.query.get("height")
     visitor = None

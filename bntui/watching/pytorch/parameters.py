@@ -75,7 +75,7 @@ class Parameters:
 
     def attach(self, optimizers: Sequence[Optimizer]) -> None:
         """Begin to look at a step; see also :meth:`look`."""
-        self._find()
+        self._find()  # also here: while functional_call runs a pass, modules have other tensors
         for kept in (self.gradient_norms, self.gradients, self.norms, self.moved, self._before):
             kept.clear()
         self.lr = self.scale = None
