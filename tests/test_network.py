@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bntui.scenario.network import NetworkConfig
 from bntui.scenario.training import Training
-from bntui.trainer.draw import Draws, generator, permutation
+from bntui.trainer.draw import Draws, derived_seed, generator, permutation
 from bntui.trainer.network import Network, build, forward
 from bntui.trainer.step import Stepper
 
@@ -202,6 +202,22 @@ def test_streamed_masks_are_functions_of_seed_and_place_too() -> None:
     assert set(np.unique(first).tolist()) == {0.0, float(np.float32(1 / 0.75))}
     for p in (0.25, 0.9):
         assert float((masks.mask("linear 1", 9, like, p) > 0).float().mean()) == pytest.approx(1 - p, abs=0.02)
+
+
+def test_streamed_masks_are_the_same_in_any_order_of_steps() -> None:
+    masks = Draws(3, CPU).streamed()
+    seed = derived_seed(3, "dropout", "linear 1")
+    chance = np.random.default_rng(0)
+    step = 0
+    for turn in range(400):  # mostly one step after another, as in training, whose last mini-batch is smaller
+        step = int(chance.choice([step, 0, 10**6 + turn])) if turn % 40 == 39 else step + 1
+        shape = (37, 100) if turn % 12 == 11 else (60, 100)
+        p = 0.2 if turn < 200 else 0.5
+        mask = masks.mask("linear 1", step, torch.empty(shape), p)
+        source = np.random.PCG64DXSM(seed).advance(step * 2**40)
+        bits = source.random_raw(shape[0] * 50).view(np.uint32)
+        drawn = np.where(bits < round((1 - p) * 2**32), np.float32(1 / (1 - p)), 0).reshape(shape)
+        np.testing.assert_array_equal(mask.numpy(), drawn)
 
 
 @pytest.mark.parametrize(("norm", "axes"), [("batch", (0,)), ("layer", (1,)), ("group", (2,))])
