@@ -82,7 +82,7 @@ def test_every_setting_that_moves_a_number_is_one_that_the_audit_has_heard_of() 
     """A new key fails here until somebody has thought about what the audit has to do with it."""
     assert set(training.Training.model_fields) == {
         "optimizer", "lr", "momentum", "nesterov", "weight_decay", "betas", "alpha", "clip_norm", "clip_value",
-        "epochs", "validation_mode", "validation_batch", "engine", "schedule", "early_stopping",
+        "epochs", "validation_mode", "validation_batch", "engine", "threads", "schedule", "early_stopping",
     }  # fmt: skip
     assert set(network.NetworkConfig.model_fields) == {
         "hidden", "layer", "activation", "norm", "norm_position", "groups", "norm_momentum", "norm_eps", "norm_gamma",

@@ -173,4 +173,5 @@ def sweep(
         )  # fmt: skip
         plan = sweeps.plan_from(scenario, over or (), overrides_of(settings or ()), options)
         folder = output or sweeps.default_folder(plan)
-    sweeps.train(plan, folder, jobs=jobs or cores(), cluster=cluster, as_json=as_json, again=resume is not None)
+    jobs = jobs or max(1, cores() // plan.threads)
+    sweeps.train(plan, folder, jobs=jobs, cluster=cluster, as_json=as_json, again=resume is not None)

@@ -79,7 +79,7 @@ CONFIG: Final = JsonObject(
             {"optimizer": WORD, "lr": AMOUNT, "momentum": SHARE, "nesterov": Flag(), "weight_decay": AMOUNT,
              "betas": ListOf(SHARE, 2, 2), "alpha": SHARE, "clip_norm": Maybe(POSITIVE), "clip_value": Maybe(POSITIVE),
              "validation_mode": WORD, "validation_batch": Maybe(Whole(1)), "engine": WORD,
-             "schedule": SCHEDULE},
+             "threads": Whole(1), "schedule": SCHEDULE},
             Plain(),
         ),
         "record": JsonObject(

@@ -79,6 +79,13 @@ class Training(Table):
         description="How gradients are computed: explicit uses formulas written out for each kind of layer, which is"
         " faster; autograd uses PyTorch's. Networks with recurrent layers always use autograd.",
     )
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Threads that compute together on the CPU. More than one is faster only with layers of 256 units"
+        " and wider, and while that many cores are idle. Results with another number differ by rounding.",
+    )
     schedule: Schedule = Field(Schedule(), description="Learning-rate schedule.")
     early_stopping: EarlyStoppingRule | None = Field(None, description="Early stopping; disabled without this table.")
 

@@ -17,7 +17,7 @@ from multiprocessing import connection, forkserver, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from bntui.cpu import spread
+from bntui.cpu import cores, spread
 from bntui.errors import BntuiError
 from bntui.study.interrupts import interrupted_later
 from bntui.study.trial import Epochs, Over, Read, SeedsJob
@@ -78,10 +78,13 @@ def answers(
     the iterator.
 
     Args:
+        jobs: number of workers, unless each of them has threads for several cores.
         nice: how much the workers give way to other processes.
         stopped: ends the iterator early if true; called a few times a second.
     """
     waiting = deque(enumerate(work))
+    threads = max((job.threads for _number, job in waiting), default=1)
+    jobs = jobs if threads == 1 else max(1, min(jobs, cores() // threads))
     workers: list[_Worker] = []
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each worker has a core of its own
     try:
@@ -94,7 +97,8 @@ def answers(
                     idle.end()
             while waiting and len(workers) < jobs:
                 workers.append(_Worker(nice))
-                spread([worker.process.pid for worker in workers])
+                if threads == 1:
+                    spread([worker.process.pid for worker in workers])
                 workers[-1].give(*waiting.popleft())  # the end of one that has died by now is noticed next
             waits = None if stopped is None else _LOOK
             ready = connection.wait([worker.pipe for worker in workers if worker.job is not None], waits)

@@ -113,6 +113,11 @@ class SweepPlan:
         """The run that is trained."""
         return next(run for run in scenario.runs if run.name == self.run)
 
+    @property
+    def threads(self) -> int:
+        """Threads of a trial, unless its own settings say otherwise."""
+        return self.run_of(self.loaded()).config.training.threads
+
     def command(self, settings: Settings, seed: int, epochs: int | None = None) -> str:
         """The command that trains the same run again, bit for bit, and keeps the scenario's evidence.
 

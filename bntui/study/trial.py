@@ -97,6 +97,11 @@ class SeedsJob:
     checksum: bytes = b""
     """The digest that the samples of a data file must have; empty if they may have any."""
 
+    @property
+    def threads(self) -> int:
+        """The most threads that a step takes."""
+        return max(config.training.threads for config in (*self.configs, *(stem.config for stem in self.stems)))
+
 
 @dataclass(frozen=True, slots=True)
 class Epochs:

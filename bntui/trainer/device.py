@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -23,7 +25,7 @@ def prepare(name: str, deterministic: bool, *, fall_back: bool = False) -> torch
     Raises:
         DeviceError: the device is not available.
     """
-    torch.set_num_threads(1)  # in small networks, a second thread costs more than it saves
+    torch.set_num_threads(1)  # but for runs that name more: see :func:`threads`
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = resolve_device(name if not fall_back or name in available_devices() else "auto")
     if device.type == "cuda":
@@ -32,6 +34,20 @@ def prepare(name: str, deterministic: bool, *, fall_back: bool = False) -> torch
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # TF32 keeps only ten bits of the mantissa
     return device
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let so many threads compute together on the CPU, which decides how sums are rounded."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def resolve_device(name: str) -> torch.device:

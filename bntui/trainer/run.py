@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Final
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import end_events
 from bntui.trainer.batches import Batch, Epoch
+from bntui.trainer.device import threads
 from bntui.trainer.draw import Draws
 from bntui.trainer.grid import predict
 from bntui.trainer.network import Stage, build
@@ -34,6 +36,20 @@ from bntui.trainer.validate import evaluate, forget_eval
 
 SAME_EPOCH: Final = 1e-9
 """Epochs closer to each other than this are the same, whatever batch sizes led there."""
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def _with_its_threads(work: Callable[Concatenate[Run, P], Result]) -> Callable[Concatenate[Run, P], Result]:
+    """Let a method of a run compute with as many threads as its scenario says."""
+
+    @wraps(work)
+    def threaded(run: Run, /, *args: P.args, **named: P.kwargs) -> Result:
+        with threads(run.config.training.threads):
+            return work(run, *args, **named)
+
+    return threaded
 
 
 class Run:
@@ -160,6 +176,7 @@ class Run:
 
     # --- training ---
 
+    @_with_its_threads
     def begin(self, writer: RunWriter) -> None:
         """Record the initial state: the first full mini-batch through the network, no update, no side effects."""
         started = time.perf_counter()
@@ -171,6 +188,7 @@ class Run:
         self._record(writer, TakenStep(taken, progress, batch.range, self._lr(), initial=True), started)
         self._score = score
 
+    @_with_its_threads
     def train_epoch(self, writer: RunWriter, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
         """Train to the end of the current epoch, or of the current step when interrupted, or to a ``goal`` in epochs.
 
@@ -226,6 +244,7 @@ class Run:
         patience = rule is not None and self._at.patience.wait + 1 >= rule.patience
         return patience or self._at.epoch + 1 >= self.config.training.epochs
 
+    @_with_its_threads
     def train_step(
         self, writer: RunWriter | None, *, measured: bool = False, events: Iterable[Event] = ()
     ) -> MeasuredStep | None:

@@ -29,6 +29,7 @@ def stackable(run: Run, runs: int) -> bool:
     return (
         isinstance(run.stepper.engine, Explicit)
         and run.device.type == "cpu"
+        and run.config.training.threads == 1
         and run.config.data.batch_size * weights <= MOST_PRODUCTS
         and runs * (run.samples.x.numel() + run.samples.x_val.numel()) <= MOST_VALUES
     )

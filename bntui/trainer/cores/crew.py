@@ -89,7 +89,8 @@ class Crew:
             target: the number of the epoch; runs that have completed it are not trained.
             interrupted: called often; stops the training after the current step if true.
         """
-        if self._links and self._deaths >= MOST_DEATHS:
+        threaded = any(run.config.training.threads > 1 for run in active)  # its threads have the cores
+        if threaded or (self._links and self._deaths >= MOST_DEATHS):
             self.recall()
             self.close()
         self._leaving = False
