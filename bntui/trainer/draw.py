@@ -137,4 +137,5 @@ class _Stream:
         kept = raw.view(np.uint32)[:, : self._size] < np.uint32(min(round((1 - self._p) * 2**32), 2**32 - 1))
         masks = kept.astype(np.float32)
         masks *= np.float32(1 / (1 - self._p))
-        return torch.from_numpy(masks).unbind()
+        with torch.inference_mode(False):  # autograd, which measures the gradient shift, may use them as well
+            return torch.from_numpy(masks).unbind()
