@@ -96,6 +96,31 @@ asyncio.run(look())
     assert {"textual", "plotext"} <= modules
 
 
+def test_charts_are_the_same_without_the_pages_of_plotexts_documentation() -> None:
+    chart = """
+import sys
+import numpy as np
+from bntui.viewer.draw.axes import Axes, Limits
+from bntui.viewer.draw.charts import Series, line_chart
+if sys.argv[1:]:
+    import plotext
+    assert plotext.doc is not None
+axes = Axes(Limits(0, 40), Limits(1e-3, 2.0), log=True, x_label="epoch", y_label="loss")
+print(line_chart([Series("a", np.arange(40.0), np.geomspace(1, 2e-3, 40), "run1")], axes, 70, 20).rows)
+pages = {name for name in sys.modules if name.startswith("plotext._doc.")}
+print(bool(pages), file=sys.stderr)
+import plotext._doc.doc
+assert plotext._doc.doc.docs is not None
+"""
+    without, whole = (
+        subprocess.run([sys.executable, "-c", chart, *more], capture_output=True, text=True, check=True)
+        for more in ([], ["whole"])
+    )
+    assert (without.stderr, whole.stderr) == ("False\n", "True\n")
+    assert "epoch" in whole.stdout
+    assert without.stdout == whole.stdout
+
+
 def test_the_gallery_paints_before_numpy_pydantic_and_plotext_are_loaded() -> None:
     modules = loaded("import bntui.viewer.app, bntui.viewer.screens.gallery")
     assert not modules & {"numpy", "pydantic", "plotext", *HEAVY}

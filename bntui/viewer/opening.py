@@ -74,7 +74,7 @@ def warm() -> None:
     from bntui.viewer.panels import PANELS
 
     for name in (
-        "plotext",  # which the first chart imports
+        "bntui.viewer.draw.plotting",  # which the first chart imports
         "bntui.viewer.screens.lab",
         "bntui.recording.reader",
         *(f"bntui.viewer.panels.{panel.name}" for panel in PANELS),

@@ -152,7 +152,7 @@ def line_chart(
     Args:
         behind: what lies below all lines, the first at the bottom.
     """
-    import plotext  # here: it costs the first paint otherwise
+    from bntui.viewer.draw.plotting import plotext  # here: it costs the first paint otherwise
 
     framed = width >= 14 and height >= 5
     ends = axes.height()
