@@ -9,8 +9,6 @@ from pydantic import Field
 from bntui.keyframe import MOST_SEEDS
 from bntui.scenario.fields import Table
 
-USUAL_SEEDS: Final = 8
-"""What the key of the laboratory asks for first."""
 _END: Final = 2**63
 
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]

@@ -12,7 +12,6 @@ from typing import Final
 from bntui.keyframe import MOST_SEEDS
 from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
-from bntui.scenario.study import USUAL_SEEDS
 from bntui.text.language import N_, _, ngettext
 from bntui.viewer.goodbye import QUITS
 from bntui.viewer.live_events import (
@@ -75,6 +74,8 @@ IS_OVER: Final = N_("Training has finished; everything is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; its recording is saved. Space resumes it.")
 LATER: Final = N_("A trainer is starting: write the note when it runs.")
 ONE_AT_A_TIME: Final = N_("A fork is being created: one at a time.")
+USUAL_SEEDS: Final = 8
+"""What the key for more seeds asks for first."""
 
 Next = tuple[State, Effects]
 
