@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -26,7 +26,7 @@ from bntui.trainer.grid import predict
 from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate
 from bntui.trainer.probes import array, weights_digest
-from bntui.trainer.progress import Progress
+from bntui.trainer.progress import Progress, fields_of
 from bntui.trainer.recorder import RunWriter
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
@@ -379,7 +379,7 @@ class Run:
             epoch=self.epoch,
             lr=step.lr,
             batch_loss=math.nan if taken is None else float(taken.loss),
-            **asdict(figures),
+            **fields_of(figures),
             wall_time=self._at.wall,
             batch_indices=self._epoch.order[slice(0) if taken is None else step.batch].numpy(),
             layers=() if taken is None else taken.layers,

@@ -58,7 +58,7 @@ class Score:
         if self._losses:
             before = self._sums
             losses = torch.stack(self._losses).cpu().numpy().astype(np.float64)
-            sizes = np.array([len(target) for target in self._targets])
+            sizes = np.array([target.size(0) for target in self._targets])
             bad = np.flatnonzero(~np.isfinite(losses))
             output, target = torch.cat(self._outputs), torch.cat(self._targets)
             right, regression = before.right, (before.residuals, before.targets, before.squares)
