@@ -126,7 +126,7 @@ def test_what_cannot_be_captured_is_stepped_as_usual() -> None:
 
 
 def test_an_activation_that_needs_autograd_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bntui.trainer.engine.operations._ACTIVATIONS", {})
+    monkeypatch.setattr("bntui.trainer.engine.activations._ACTIVATIONS", {})
     stepper, _state = stepper_of("plain")
     assert isinstance(stepper.engine, Explicit)
     captured = Captured(stepper.engine, stepper._draw_of, Pretended())

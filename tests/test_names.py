@@ -25,7 +25,7 @@ MEANT = {
     # the same thing in a scenario, and in a recording
     "TourStop": {"recording/tour.py", "scenario/tour.py"},
     # PyTorch's name: what a keyframe measures of it, and what an engine computes
-    "BatchNorm": {"keyframe.py", "trainer/engine/operations.py"},
+    "BatchNorm": {"keyframe.py", "trainer/engine/normalizations.py"},
 }  # fmt: skip
 """Class names that several modules define, and why."""
 

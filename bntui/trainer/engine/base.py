@@ -1,4 +1,4 @@
-"""Defines what an engine does: the forward pass, the backward pass and the update of one network."""
+"""Defines what an engine does: the forward pass, the backward pass and the update of one network, and of one stage."""
 
 from __future__ import annotations
 
@@ -49,6 +49,23 @@ class Optimizer(Protocol):
 
     def load(self, state: Mapping[Average, Tensor]) -> None:
         """Copy the entries of a :meth:`state` that exist in this optimizer."""
+
+
+class Operation(Protocol):
+    """A stage in training mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The stage's output."""
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient of the loss with respect to the stage's input, from that of its output."""
+
+
+class WeightedOperation(Operation, Protocol):
+    """A linear or convolutional stage; the input of the first one is the data, whose gradient nobody needs."""
+
+    def learn(self, gradient: Tensor) -> None:
+        """Store the gradients of the parameters only."""
 
 
 class Engine(Protocol):

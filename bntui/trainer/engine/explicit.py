@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from bntui.scenario.training import Training
-from bntui.trainer.engine.base import Draw, Passes
+from bntui.trainer.engine.activations import Derived
+from bntui.trainer.engine.base import Draw, Operation, Passes, WeightedOperation
 from bntui.trainer.engine.flat import Flat, one_count
 from bntui.trainer.engine.flat_optimizer import FlatOptimizer
-from bntui.trainer.engine.operations import Convolution, Derived, Drawn, Linear, Operation, WeightedOperation, operation
+from bntui.trainer.engine.operations import Drawn, operation
+from bntui.trainer.engine.weighted import Convolution, Linear
 from bntui.trainer.network import Network
 
 _aten: Final = torch.ops.aten

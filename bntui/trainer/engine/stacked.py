@@ -15,9 +15,11 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
+from bntui.trainer.engine.activations import Identity, Squashing
+from bntui.trainer.engine.base import Operation
 from bntui.trainer.engine.explicit import Explicit, Way
 from bntui.trainer.engine.flat import ALIGNED
-from bntui.trainer.engine.operations import Identity, Linear, Operation, Squashing
+from bntui.trainer.engine.weighted import Linear
 
 _aten: Final = torch.ops.aten
 
