@@ -29,7 +29,8 @@ from bntui.viewer import parts, tour, tour_pointer, view_state
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.panels import PANELS
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.snapshot import Snapshot, free_panels, take_snapshot
+from bntui.viewer.view_state import ViewState
 from tests.spread import ALL
 
 CARDS = scenarios()
@@ -108,7 +109,7 @@ def audited(recording: Path, keyframes: int) -> None:
 def draws(recording: Path) -> None:
     """Every panel fills its room at three sizes, with the recording's titles in the language in use."""
     reader = Reader(recording)
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = view_state.grown(view_state.first(len(reader.runs)), recorded.stops)
     view = view_state.build_view(recorded, state, dataset=True)
     assert view.cursor == 2.0
@@ -130,12 +131,12 @@ DRAWN = {
 def guides(recording: Path) -> None:
     """Every stop of the tour answers in whole, and reverses the figures of its answer in its panel at three sizes."""
     reader = Reader(recording)
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     figures = tour.recorded_of(recorded)
     for size in ((160, 48), (120, 36), (80, 24)):
         state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
         for stop in reader.tour:
-            candidates = Candidates(view_state.free_panels(recorded), state.guest, state.panels)
+            candidates = Candidates(free_panels(recorded), state.guest, state.panels)
             state = tour_pointer.settled(state, recorded, tour.shown(state, recorded, reader.tour), size, candidates)
             state = tour.walk(state, recorded, reader.tour, 1)
             shown = tour.shown(state, recorded, reader.tour)

@@ -24,6 +24,7 @@ from bntui.viewer.layout import SMALLEST, Candidates, layout
 from bntui.viewer.live_states import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import BY_NAME, PANELS, STRIP, ranked
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.view_state import ViewState
 from tests import factory
 from tests.fakes import FakeReader, fork_view
@@ -320,7 +321,7 @@ def test_walking_left_moves_what_the_header_says() -> None:
     ended = factory.run_view(0, "short", keyframes=3, stopped=True)
     lasting = factory.run_view(1, "long", keyframes=11)
     reader = FakeReader(ended, lasting)
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = view_state.end(view_state.opening(reader), recorded.stops)
     places = []
     for _key in range(10):

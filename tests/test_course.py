@@ -28,7 +28,7 @@ from bntui.viewer.screens.gallery_preview import read
 from bntui.viewer.screens.gallery_rows import draw
 from bntui.viewer.screens.gallery_state import Gallery
 from bntui.viewer.screens.lab import LabScreen
-from bntui.viewer.view_state import Snapshot
+from bntui.viewer.snapshot import Snapshot, take_snapshot
 from tests.fakes import FakeReader, until
 from tests.test_gallery_screen import CARDS, ENTRIES, FakeIdle, shown
 from tests.test_manage import made, put
@@ -189,7 +189,7 @@ def test_nothing_fails_where_nothing_can_be_noted(monkeypatch: pytest.MonkeyPatc
 
 def test_a_tour_is_walked_only_past_its_last_answer() -> None:
     reader = FakeReader()
-    snapshot: Snapshot = view_state.snapshot(reader)
+    snapshot: Snapshot = take_snapshot(reader)
     state, ended = view_state.opening(reader), []
     for _step in range(1 + 2 * len(STOPS)):
         before, answered = state, tour.answered(state, STOPS)

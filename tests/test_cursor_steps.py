@@ -22,8 +22,9 @@ from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import Row, text
 from bntui.viewer.panels import curves, timeline
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.snapshot import Snapshot, take_snapshot
 from bntui.viewer.view import RunView, View
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import FakeReader
@@ -55,7 +56,7 @@ def looked(recorded: Snapshot, cursor: float) -> dict[str, tuple[float, int]]:
 
 
 def test_by_epoch_and_by_step_show_other_keyframes(small_batches: Reader) -> None:
-    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
+    by_epoch, by_step = take_snapshot(small_batches), take_snapshot(small_batches, "step")
     steps = {name: TRAINED // size for name, size in BATCHES.items()}  # a run's steps an epoch
     assert by_epoch.stops.tolist() == [0, 1, 2, 3]
     assert by_step.stops.tolist() == sorted({epoch * n for n in steps.values() for epoch in range(EPOCHS + 1)})
@@ -73,7 +74,7 @@ def test_by_epoch_and_by_step_show_other_keyframes(small_batches: Reader) -> Non
 
 
 def test_axes_end_where_the_longest_run_does(small_batches: Reader) -> None:
-    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
+    by_epoch, by_step = take_snapshot(small_batches), take_snapshot(small_batches, "step")
     views = [
         view_state.build_view(recorded, view_state.end(ViewState(), recorded.stops)) for recorded in (by_epoch, by_step)
     ]
@@ -85,7 +86,7 @@ def test_axes_end_where_the_longest_run_does(small_batches: Reader) -> None:
 
 
 def test_a_change_of_unit_keeps_the_keyframe_of_the_selected_run(small_batches: Reader) -> None:
-    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
+    by_epoch, by_step = take_snapshot(small_batches), take_snapshot(small_batches, "step")
     for selected, (_name, size) in enumerate(BATCHES.items()):
         for epoch in range(EPOCHS):
             state = ViewState(cursor=float(epoch), following=False, selected=selected)
@@ -96,11 +97,11 @@ def test_a_change_of_unit_keeps_the_keyframe_of_the_selected_run(small_batches: 
 
 
 def test_a_cursor_that_follows_stays_at_the_head(small_batches: Reader) -> None:
-    by_epoch = view_state.snapshot(small_batches)
+    by_epoch = take_snapshot(small_batches)
     state = view_state.grown(ViewState(), by_epoch.stops)
     there = view_state.count_by(state, by_epoch, "step")
     assert (there.cursor, there.following) == (EPOCHS * TRAINED / 2, True)
-    assert view_state.count_by(there, view_state.snapshot(small_batches, "step"), "epoch") == state
+    assert view_state.count_by(there, take_snapshot(small_batches, "step"), "epoch") == state
 
 
 def pair() -> tuple[RunView, RunView]:
@@ -111,7 +112,7 @@ def pair() -> tuple[RunView, RunView]:
 
 
 def view_by(unit: Unit, cursor: float | None = None, selected: int = 0) -> View:
-    recorded = view_state.snapshot(FakeReader(*pair()), unit)
+    recorded = take_snapshot(FakeReader(*pair()), unit)
     state = view_state.end(ViewState(unit=unit, selected=selected, pinned=1 - selected), recorded.stops)
     return view_state.build_view(recorded, state if cursor is None else replace(state, cursor=cursor))
 
@@ -139,7 +140,7 @@ def test_a_click_on_the_timeline_is_a_step(cells: int) -> None:
 def test_the_timelines_marks_lie_at_their_steps() -> None:
     one, other = pair()
     event = Event(1, 72, 12.0, "diverged", "the loss became NaN")
-    recorded = view_state.snapshot(FakeReader(one, replace(other, events=(event,))), "step")
+    recorded = take_snapshot(FakeReader(one, replace(other, events=(event,))), "step")
     view = view_state.build_view(recorded, ViewState(unit="step", selected=1, cursor=288))
     drawing = timeline.draw(view, 160, 2)
     words, meaning = map(text, drawing.rows)

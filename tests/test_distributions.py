@@ -25,6 +25,7 @@ from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.heat import on_axis, rebinned, stippled
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import distributions
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 from tests.test_drift import dots
@@ -181,7 +182,7 @@ def test_a_damaged_keyframe_has_no_histogram_and_the_others_are_drawn(tmp_path: 
 
 def test_only_the_shown_runs_histograms_are_read_and_only_when_asked() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
-    snapshot = view_state.snapshot(reader)
+    snapshot = take_snapshot(reader)
     state = view_state.grown(view_state.first(len(reader.runs)), snapshot.stops)
     assert all(run.histograms is None for run in view_state.build_view(snapshot, state).runs)
     shown = view_state.build_view(snapshot, state, histograms=True)

@@ -21,6 +21,7 @@ from bntui.viewer.draw.bands import band
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import drift
 from bntui.viewer.panels.drift_shift import shift_strands
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -338,7 +339,7 @@ def test_what_was_not_measured_is_said_in_one_quiet_line() -> None:
 
 def test_a_recording_of_the_first_format_has_bands_but_no_unit() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = view_state.grown(view_state.first(len(reader.runs)), recorded.stops)
     drawn = lines(view_state.build_view(recorded, state), 120, 40)
     assert any("all units" in line for line in drawn)

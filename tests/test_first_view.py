@@ -22,6 +22,7 @@ from bntui.trainer.session import Session
 from bntui.viewer import view_state
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.panels import PANELS
+from bntui.viewer.snapshot import take_snapshot
 from tests.fakes import FakeReader
 
 TWO_RUNS = """
@@ -83,7 +84,7 @@ def test_a_recording_keeps_it_and_its_audit_compares_it(tmp_path: Path) -> None:
     with closing(Reader(path)) as reader:
         assert reader.first_view == FirstView("three", "one", ("stopping", "data"), 1.5, "max")
         state = view_state.opening(reader)
-        recorded = view_state.snapshot(reader)
+        recorded = take_snapshot(reader)
     assert (state.selected, state.pinned, state.focused) == (2, 0, "stopping")
     assert (state.cursor, state.following) == (1.5, False)
     shown = view_state.grown(state, recorded.stops)

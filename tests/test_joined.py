@@ -24,6 +24,7 @@ from bntui.viewer import goodbye, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.widgets import RowsWidget
 from tests.factory import run_view
 from tests.fakes import until
@@ -231,7 +232,7 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
     joined = Joined((two[0], split))
     assert joined.dataset is None
     assert joined.mixed
-    recorded = view_state.snapshot(joined)
+    recorded = take_snapshot(joined)
     view = view_state.build_view(recorded, view_state.opening(joined), dataset=True)
     from bntui.viewer.panels import data
 

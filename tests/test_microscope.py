@@ -22,7 +22,7 @@ from bntui.recording.reader import Reader
 from bntui.viewer.microscope.courses import MOST, courses
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.words import FEW, verdicts
-from bntui.viewer.view_state import Source
+from bntui.viewer.snapshot import Source
 from tests.test_session import train
 
 IMAGES = """

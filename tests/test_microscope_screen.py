@@ -29,6 +29,7 @@ from bntui.viewer.screens import microscope as module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import RUNNING, FakeReader, FakeTrainer, Wire, until
@@ -155,7 +156,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> Microscope:
 def test_a_recording_of_the_first_format_says_why_it_has_no_values() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
     screen = MicroscopeScreen(
-        reader, view_state.snapshot(reader), view_state.grown(view_state.first(len(reader.runs)), np.array([1.0]))
+        reader, take_snapshot(reader), view_state.grown(view_state.first(len(reader.runs)), np.array([1.0]))
     )
     lens = screen._specimens.lens(screen.microscope, screen._history)
     assert lens is not None
@@ -169,7 +170,7 @@ def test_a_recording_of_the_first_format_says_why_it_has_no_values() -> None:
 @pytest.mark.parametrize("name", ["images", "thinned", "sequences", "wild"])
 def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name: str, size: tuple[int, int]) -> None:
     reader = Reader(request.getfixturevalue(name))
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     screen = MicroscopeScreen(reader, recorded, view_state.first(len(reader.runs)))
     for run in screen._specimens.runs:
         for cursor in spread(list(recorded.stops), 3):

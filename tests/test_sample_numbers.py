@@ -18,6 +18,7 @@ from bntui.viewer.draw.rows import text
 from bntui.viewer.microscope.words import sample_row
 from bntui.viewer.panels import data
 from bntui.viewer.screens.microscope import MicroscopeScreen
+from bntui.viewer.snapshot import take_snapshot
 from tests.test_session import DIGITS, never, train
 
 TABLE = """
@@ -67,7 +68,7 @@ def test_data_panel_microscope_and_errors_name_the_line_of_the_file(tmp_path: Pa
         assert found is not None
         for x, line in zip(found.x, found.numbers.tolist(), strict=True):
             assert lines[line - 1].startswith(f"{x[0]:.4f},{x[1]:.4f},")
-        snapshot = view_state.snapshot(reader)
+        snapshot = take_snapshot(reader)
         view = view_state.build_view(snapshot, view_state.first(1), dataset=True)
         panel = "\n".join(text(row) for row in data.draw(view, 120, 30).rows)
         told = int(re.findall(r"first sample of this mini-batch: row\s+(\d+)", panel)[0])
@@ -93,7 +94,7 @@ def test_samples_without_lines_are_counted_from_1(tmp_path: Path) -> None:
         assert found is not None
         assert found.lines is None
         assert found.numbers.tolist() == list(range(1, 401))
-        screen = MicroscopeScreen(reader, view_state.snapshot(reader), view_state.first(1))
+        screen = MicroscopeScreen(reader, take_snapshot(reader), view_state.first(1))
         lens = screen._specimens.lens(screen.microscope, screen._history)
         assert lens is not None
         row = int(found.train[lens.slide.batch[0]])

@@ -16,7 +16,7 @@ from bntui.viewer.live_events import MoreSeeds, TrainAnew
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.lab_recording import additions, seeds_left
 from bntui.viewer.screens.seeds import SeedsScreen
-from bntui.viewer.view_state import Snapshot, snapshot
+from bntui.viewer.snapshot import Snapshot, take_snapshot
 from tests.factory import run_view
 from tests.fakes import FakeReader
 from tests.test_seed_bands import seeds_of
@@ -59,7 +59,7 @@ def test_what_failed_is_told_once_and_is_left_to_be_tried_again() -> None:
     good, bad = seeds_of(run, 3)
     failed = replace(bad, figures=bad.figures[:, :0], end=SeedEnd("failed", 0.0, "no data"))
     reader = FakeReader(run)
-    before = snapshot(reader)
+    before = take_snapshot(reader)
 
     def with_seeds(*courses: SeedCourse) -> Snapshot:
         return replace(before, seeds=(courses,))

@@ -30,6 +30,7 @@ from bntui.trainer.session import Session
 from bntui.viewer import parts, tour, view_state
 from bntui.viewer.draw.rows import FigureReference, Row, Span, text
 from bntui.viewer.panels import BY_NAME
+from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.tour_pointer import pointed
 from tests import factory
 from tests.fakes import FakeReader
@@ -156,7 +157,7 @@ def test_a_recording_keeps_its_tour_in_both_languages_and_the_audit_compares_it(
 
 def test_an_answer_has_the_recorded_figures(trained: Path) -> None:
     reader = Reader(trained)
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
     assert (state.cursor, state.focused, state.selected, state.following) == (0.0, "curves", 0, False)
     shown = tour.shown(state, recorded, reader.tour)
@@ -178,7 +179,7 @@ STOPS = (
 
 def test_two_keys_walk_the_tour() -> None:
     reader = FakeReader()
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = tour.walk(view_state.first(2), recorded, STOPS, 1)
     seen = []
     while state.tour is not None:
@@ -201,7 +202,7 @@ def test_two_keys_walk_the_tour() -> None:
 
 def test_a_recording_that_shows_it_differently_says_so() -> None:
     reader = FakeReader()
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = replace(view_state.first(2), tour=2, revealed=True)
     shown = tour.shown(state, recorded, STOPS)
     assert shown is not None
@@ -297,7 +298,7 @@ def test_built_in_tours_have_three_to_seven_stops_that_fit_a_small_screen(card: 
 
 def test_the_tour_line_and_the_panel_are_drawn() -> None:
     reader = FakeReader()
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     state = tour.walk(tour.begin(view_state.first(2), recorded, STOPS), recorded, STOPS, 1)
     page = parts.ScreenContent(
         view_state.build_view(recorded, state), state, reader.meta, ("", ""), False, False, True, False, tours=True,

@@ -17,6 +17,7 @@ from bntui.viewer import tour, view_state
 from bntui.viewer.draw.rows import FigureReference
 from bntui.viewer.panels import PANELS
 from bntui.viewer.panels.drift import MOVES
+from bntui.viewer.snapshot import take_snapshot
 from tests.test_builtin import close, number
 
 SCENARIO = """
@@ -57,7 +58,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_cell_that_names_its_figure_shows_it(recording: Path) -> None:
     reader = Reader(recording)
-    recorded = view_state.snapshot(reader)
+    recorded = take_snapshot(reader)
     figures = tour.recorded_of(recorded)
     seen: set[FigureReference] = set()
     for cursor, selected in ((0.0, 0), (1.0, 2), (3.0, 0)):

@@ -19,7 +19,8 @@ from bntui.recording.history import Event, StepHistory
 from bntui.recording.sentences import EventKind
 from bntui.viewer import view_state
 from bntui.viewer.panels import ranked
-from bntui.viewer.view_state import ViewedRecording, ViewState
+from bntui.viewer.snapshot import ViewedRecording, ending, frames, free_panels, recounted, take_snapshot
+from bntui.viewer.view_state import ViewState
 from tests import factory
 from tests.fakes import FakeReader
 
@@ -75,7 +76,7 @@ def test_stops_are_the_union_of_all_runs_keyframes() -> None:
     sparse = factory.run_view(0, keyframes=3)
     dense = factory.run_view(1, keyframes=5)
     half = replace(dense.history, epoch=dense.history.epoch / 2 + 1e-13)
-    assert view_state.frames([sparse.history, half]) == pytest.approx([0, 0.5, 1, 1.5, 2])
+    assert frames([sparse.history, half]) == pytest.approx([0, 0.5, 1, 1.5, 2])
 
 
 @given(st.integers(1, 6), st.lists(st.sampled_from(["tab", "back", "pin"]), max_size=20))
@@ -105,19 +106,19 @@ def test_selecting_the_pinned_run_swaps_the_pair() -> None:
 
 def test_a_run_shows_its_last_keyframe_at_or_before_the_cursor() -> None:
     short, long = factory.run_view(0, keyframes=4), factory.run_view(1, keyframes=9)
-    view = view_state.build_view(view_state.snapshot(FakeReader(short, long)), ViewState(cursor=6.5, following=False))
+    view = view_state.build_view(take_snapshot(FakeReader(short, long)), ViewState(cursor=6.5, following=False))
     assert [run.row for run in view.runs] == [3, 6]
     assert [run.frame.epoch for run in view.runs if run.frame] == [3, 6]
     assert not view.following
 
 
 def test_before_the_first_keyframe_there_is_no_frame() -> None:
-    view = view_state.build_view(view_state.snapshot(FakeReader(shown=0)), ViewState())
+    view = view_state.build_view(take_snapshot(FakeReader(shown=0)), ViewState())
     assert [(run.row, run.frame) for run in view.runs] == [(-1, None), (-1, None)]
 
 
 def test_a_history_is_made_once_for_all_views_of_a_snapshot() -> None:
-    recorded = view_state.snapshot(FakeReader())
+    recorded = take_snapshot(FakeReader())
     first = view_state.build_view(recorded, ViewState())
     second = view_state.build_view(recorded, ViewState(cursor=3))
     assert first.runs[0].history is second.runs[0].history
@@ -151,7 +152,7 @@ def test_a_cursor_walks_from_where_it_stands(cursor: float, by: int, expected: f
 
 
 def test_without_runs_there_are_no_stops() -> None:
-    assert view_state.frames([]).tolist() == []
+    assert frames([]).tolist() == []
     assert view_state.seek(ViewState(cursor=2.0), np.empty(0), 1.0) == ViewState(cursor=2.0)
     assert view_state.end(ViewState(following=False), np.empty(0)).following
 
@@ -191,7 +192,7 @@ def free(*runs: Any, **reader: Any) -> tuple[str, ...]:
     fake = FakeReader(*runs)
     for name, value in reader.items():
         setattr(fake, name, value)
-    return view_state.free_panels(view_state.snapshot(fake))
+    return free_panels(take_snapshot(fake))
 
 
 def test_free_places_go_to_what_has_something_to_show() -> None:
@@ -218,7 +219,7 @@ def test_predictions_are_looked_for_in_the_first_keyframe_there_is() -> None:
             return SimpleNamespace(predictions="points" if row == first else None)
 
         setattr(fake, "keyframe", keyframe)  # noqa: B010 - only what is looked at
-        return view_state.free_panels(view_state.snapshot(fake))
+        return free_panels(take_snapshot(fake))
 
     assert predicting([True] * 4, 0) == with_points
     assert predicting([False, False, True, True], 2) == with_points
@@ -238,14 +239,14 @@ def test_a_trainer_could_go_on_while_a_run_is_not_over(kinds: list[EventKind | F
     runs = [factory.run_view(number) for number in range(2)]
     events = [(Event(n, 0, 0.0, "resumed", ""), Event(n, 1, 1.0, kind, "")) for n, kind in enumerate(kinds)]
     fake = FakeReader(*(replace(run, events=found) for run, found in zip(runs, events, strict=True)))
-    assert (view_state.ending(view_state.snapshot(fake)) == "interrupted") is unfinished
+    assert (ending(take_snapshot(fake)) == "interrupted") is unfinished
 
 
 def test_another_unit_keeps_the_keyframe_under_the_cursor() -> None:
     slow, fast = factory.run_view(0, keyframes=4), factory.run_view(1, keyframes=9)
     late = replace(slow, history=replace(slow.history, epoch=slow.history.epoch + 2))  # nothing before epoch 2
-    recorded = view_state.snapshot(FakeReader(late, fast))
-    steps = view_state.recounted(recorded, "step")
+    recorded = take_snapshot(FakeReader(late, fast))
+    steps = recounted(recorded, "step")
     assert (steps.unit, {type(history) for history in steps.histories}) == ("step", {StepHistory})
     assert steps.stops.tolist() == sorted({*slow.history.step.tolist(), *fast.history.step.tolist()})
     state = ViewState(cursor=3.0, following=False, selected=0)
@@ -267,7 +268,7 @@ def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> No
     fake: Any = FakeReader(*(factory.run_view(number) for number in range(3)))
     fake.__class__ = type("Sampled", (FakeReader,), {"dataset": "samples"})
     fake.mixed = True
-    recorded = view_state.snapshot(fake)
+    recorded = take_snapshot(fake)
     state = ViewState(cursor=0.0, selected=0, pinned=2, log_axis=False, walked={"data": 3})
     plain = view_state.build_view(recorded, state)
     assert (plain.dataset, plain.mixed) == (None, False)

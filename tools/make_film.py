@@ -31,7 +31,7 @@ from bntui.viewer.feed import TrainerLink
 from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.lab import LabScreen
-from bntui.viewer.view_state import ViewedRecording
+from bntui.viewer.snapshot import ViewedRecording
 from tools import takes_no_options
 from tools.film import Frame, film
 from tools.screen import TERMINAL, picture_of

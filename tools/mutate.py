@@ -31,6 +31,7 @@ TESTS: Final = {
     "bntui/viewer/live.py": "test_live",
     "bntui/viewer/live_states.py": "test_live",
     "bntui/viewer/screens/lab_recording.py": "test_lab_recording test_seeds_screen",
+    "bntui/viewer/snapshot.py": "test_view_state",
     "bntui/viewer/view_state.py": "test_view_state",
 }
 """The tests of each module."""

@@ -22,8 +22,9 @@ from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Microscope
 from bntui.viewer.panels import BY_NAME, PANELS, read_by
 from bntui.viewer.picture import sheet
+from bntui.viewer.snapshot import Snapshot, ViewedRecording, ending, free_panels, take_snapshot
 from bntui.viewer.view import SAME
-from bntui.viewer.view_state import ViewedRecording, ViewState
+from bntui.viewer.view_state import ViewState
 
 SCREEN: Final = "screen"
 MICROSCOPE: Final = "microscope"
@@ -98,7 +99,7 @@ class Scene:
     reader: ViewedRecording
     panel: str
     size: tuple[int, int]
-    recorded: view_state.Snapshot
+    recorded: Snapshot
     state: ViewState
     specimens: Specimens
     heavy: bool = False
@@ -124,7 +125,7 @@ class Scene:
             UsageError: the size is too small or too large.
         """
         size = _fitting(panel, size or SIZE.get(panel, USUAL_SIZE))
-        recorded = view_state.snapshot(reader)
+        recorded = take_snapshot(reader)
         state = view_state.grown(_looking_at(reader, runs), recorded.stops)
         specimens = Specimens(reader)
         if panel == MICROSCOPE:
@@ -178,7 +179,7 @@ class Scene:
             return rows
         if self.panel in BY_NAME:
             return parts.rows(self.panel, self._shown(several=True, reads=(self.panel,)), width, height)
-        free = view_state.free_panels(self.recorded)
+        free = free_panels(self.recorded)
         room = Arrangement(self.size, self.recorded, free, few=self.heavy).layout(self.state)
         shown = self._shown(several=room.several, reads=room.regions)
         drawn = ((region, parts.rows(part, shown, *region.size)) for part, region in room.regions.items())
@@ -193,19 +194,19 @@ class Scene:
             histograms="histograms" in wanted,
             heavy=self.heavy,
         )
-        ending = view_state.ending(self.recorded)
+        ended = ending(self.recorded)
         watched = all(run.watched for run in self.reader.runs)
         return parts.ScreenContent(
             view=view,
             state=self.state,
             facts=self.reader.meta,
-            words=chrome.state_words(live_states.Replay(), ending),
+            words=chrome.state_words(live_states.Replay(), ended),
             live=False,
             running=False,
             several=several,
             from_gallery=False,
             forks=not watched,
-            resumes=ending == "interrupted" and not watched,
+            resumes=ended == "interrupted" and not watched,
             tours=bool(self.reader.tour),
             said=tour.most_lines(self.size[1]),
         )

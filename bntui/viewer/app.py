@@ -33,8 +33,8 @@ from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.sweep.board import Board
-    from bntui.viewer.view_state import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 

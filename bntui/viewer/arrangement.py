@@ -9,8 +9,9 @@ from bntui.recording.tour import TourStop
 from bntui.viewer import tour_pointer, view_state
 from bntui.viewer.layout import Candidates, Layout, layout
 from bntui.viewer.panels import BY_NAME
+from bntui.viewer.snapshot import Snapshot
 from bntui.viewer.tour import ShownStop, shown
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.view_state import ViewState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from bntui.text import figures
 from bntui.text.language import N_, _
 
 if TYPE_CHECKING:
-    from bntui.viewer.view_state import ViewedRecording
+    from bntui.viewer.snapshot import ViewedRecording
 
 GOES_ON: Final = N_("Training continues. Reattach with: {command}")
 WAITS: Final = N_("Paused at epoch {epoch}: nothing is trained until you press space. Reattach with: {command}")

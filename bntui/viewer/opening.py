@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.view_state import ViewedRecording
+    from bntui.viewer.snapshot import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 

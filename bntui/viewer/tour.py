@@ -20,7 +20,8 @@ from bntui.viewer import view_state
 from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.layout import MOST_LINES, TALL
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.snapshot import Snapshot
+from bntui.viewer.view_state import ViewState
 
 NONE: Final = N_("This recording has no tour.")
 PARTS: Final = {"gap": ("val_loss", "train_loss")}

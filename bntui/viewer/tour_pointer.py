@@ -9,9 +9,10 @@ from bntui.viewer import view_state
 from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.panels import BY_NAME, read_by
+from bntui.viewer.snapshot import Snapshot
 from bntui.viewer.tour import ShownStop, most_lines
 from bntui.viewer.tour import lines as lines_of
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.view_state import ViewState
 
 
 def pointed(rows: Sequence[Row], stop: ShownStop) -> tuple[Row, ...]:

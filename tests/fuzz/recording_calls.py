@@ -24,8 +24,9 @@ from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.draw import draw
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.screens.microscope import MicroscopeScreen
+from bntui.viewer.snapshot import Snapshot, free_panels, recounted, take_snapshot
 from bntui.viewer.view import View
-from bntui.viewer.view_state import Snapshot, ViewState
+from bntui.viewer.view_state import ViewState
 
 SIZES: Final = ((40, 12), (60, 17), (98, 12), (30, 30))
 BARS: Final = ("header", "tabs", "strip", "keys")
@@ -101,7 +102,7 @@ def _walks(recorded: Snapshot, state: ViewState, dice: random.Random) -> tuple[S
                 state = view_state.walk_in(state, panel, 1)
         case _:
             unit: Unit = "epoch" if state.unit == "step" else "step"
-            state, recorded = view_state.count_by(state, recorded, unit), view_state.recounted(recorded, unit)
+            state, recorded = view_state.count_by(state, recorded, unit), recounted(recorded, unit)
     return recorded, state
 
 
@@ -114,9 +115,9 @@ def view(path: Path, dice: random.Random) -> bool:
             raise BrokenError("an empty sentence") from error
         return False
     with contextlib.closing(reader):
-        recorded = view_state.snapshot(reader)
+        recorded = take_snapshot(reader)
         state = view_state.grown(view_state.opening(reader), recorded.stops)
-        view_state.free_panels(recorded)
+        free_panels(recorded)
         for _ in range(2):
             with contextlib.suppress(RecordingError):  # as the laboratory does: said in a notice
                 shown = view_state.build_view(recorded, state, dataset=True, histograms=True)
@@ -124,7 +125,7 @@ def view(path: Path, dice: random.Random) -> bool:
             recorded, state = _walks(recorded, state, dice)
         for event in troubles.troubles(recorded.events, state.unit):
             _harmless(event.text, "the screen, an event")
-        recorded = view_state.recounted(recorded, "epoch")
+        recorded = recounted(recorded, "epoch")
         _microscope(reader, recorded, view_state.first(len(reader.runs)), dice)
         _fork(reader, recorded, state, dice)
     return True

@@ -12,7 +12,7 @@ from bntui.scenario.fork import Setting, settings
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import N_, _
 from bntui.viewer.fork.kinds import kind_of
-from bntui.viewer.view_state import ViewedRecording
+from bntui.viewer.snapshot import ViewedRecording
 
 COMMON: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer", "training.momentum",

@@ -15,7 +15,7 @@ from bntui.keyframe import FloatArray, IntArray
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.viewer.draw.axes import Limits, limits
 from bntui.viewer.microscope.specimen import Slide
-from bntui.viewer.view_state import Source
+from bntui.viewer.snapshot import Source
 
 MOST: Final = 120
 """Maximum number of keyframes to read; from a longer run, evenly spaced ones are read."""

@@ -17,8 +17,9 @@ from bntui.viewer.microscope.courses import Courses, courses
 from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
+from bntui.viewer.snapshot import Source
 from bntui.viewer.view import RunView
-from bntui.viewer.view_state import Source, ViewState
+from bntui.viewer.view_state import ViewState
 
 
 class Specimens:

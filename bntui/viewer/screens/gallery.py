@@ -40,8 +40,8 @@ from bntui.viewer.widgets import RowsWidget
 if TYPE_CHECKING:
     from bntui.link.library import ListedRecording
     from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 WHEEL_ROWS: Final = 3

@@ -14,6 +14,7 @@ from bntui.viewer import opening
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.screens.gallery_lists import epochs, life_mark, short
 from bntui.viewer.screens.gallery_state import Gallery, Preview
+from bntui.viewer.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -47,7 +48,7 @@ def _view(entry: ListedRecording) -> View:
 
     reader = recorded(entry.path)
     try:
-        snapshot = view_state.snapshot(reader)
+        snapshot = take_snapshot(reader)
         return view_state.build_view(snapshot, view_state.end(view_state.opening(reader), snapshot.stops))
     finally:
         reader.close()  # not kept open, so that its trainer can fold in the journal

@@ -13,8 +13,8 @@ from bntui.viewer import opening
 if TYPE_CHECKING:
     from bntui.link.client import IdleTrainer
     from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import ViewedRecording
 
 
 class Choosing(Protocol):

@@ -56,6 +56,7 @@ from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.screens.photograph import photograph
+from bntui.viewer.snapshot import recounted
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.terminal.textual_private import SilentBelow
 from bntui.viewer.view import View
@@ -63,8 +64,8 @@ from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
+    from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import ViewedRecording
 
 WARM_SECONDS: Final = 1.0
 """Delay in seconds after the first paint, before importing what the first keys need."""
@@ -339,7 +340,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(self._counting(self.view_state, unit))
 
     def _counting(self, state: ViewState, unit: Unit) -> ViewState:
-        counted = view_state.count_by(state, view_state.recounted(self.loaded.snapshot, state.unit), unit)
+        counted = view_state.count_by(state, recounted(self.loaded.snapshot, state.unit), unit)
         self.loaded.count_by(unit)
         return counted
 

@@ -19,6 +19,7 @@ from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS
+from bntui.viewer.snapshot import contents, recounted
 from bntui.viewer.view_state import ViewState
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LabPages:
 
         loaded = self._lab.loaded
         # the microscope's axes are in epochs
-        recorded = view_state.recounted(loaded.snapshot, "epoch")
+        recorded = recounted(loaded.snapshot, "epoch")
         look = view_state.count_by(self._lab.view_state, loaded.snapshot, "epoch")
         forks = loaded.trains and not self._lab.app.read_only
         self._open(MicroscopeScreen(loaded.reader, recorded, look, forks=forks), then)
@@ -84,7 +85,7 @@ class LabPages:
 
         state = self._lab.view_state
         at = [panel.name for panel in PANELS].index(state.focused)
-        chosen = Chooser(state.panels, at, view_state.contents(self._lab.loaded.snapshot))
+        chosen = Chooser(state.panels, at, contents(self._lab.loaded.snapshot))
         self._open(ChooserScreen(chosen, standing), then)
 
     def runs(self, view: View, then: Callable[[int], None]) -> None:

@@ -12,11 +12,10 @@ from bntui.recording.history import Event, RunInfo, Unit
 from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind
 from bntui.recording.tables import FAILED
-from bntui.viewer import view_state
-from bntui.viewer.view_state import Snapshot
+from bntui.viewer.snapshot import Snapshot, ending, free_panels, recounted, take_snapshot
 
 if TYPE_CHECKING:
-    from bntui.viewer.view_state import ViewedRecording
+    from bntui.viewer.snapshot import ViewedRecording
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +68,8 @@ class LoadedRecording:
 
     def __init__(self, reader: ViewedRecording) -> None:
         self.reader = reader
-        self.snapshot = view_state.snapshot(reader)
-        self.free_panels = view_state.free_panels(self.snapshot)
+        self.snapshot = take_snapshot(reader)
+        self.free_panels = free_panels(self.snapshot)
         self.closed = False
         """The reader is closed, so nothing is read or drawn any more."""
 
@@ -102,7 +101,7 @@ class LoadedRecording:
     @property
     def ending(self) -> EventKind | Foreign:
         """How the training ended; a comparison is never resumed."""
-        return "finished" if self.compared else view_state.ending(self.snapshot)
+        return "finished" if self.compared else ending(self.snapshot)
 
     @property
     def unfinished(self) -> bool:
@@ -120,14 +119,14 @@ class LoadedRecording:
     def look(self, unit: Unit) -> Additions:
         """Take a snapshot, and return what is new in it."""
         before = self.snapshot
-        self.snapshot = view_state.snapshot(self.reader, unit)
+        self.snapshot = take_snapshot(self.reader, unit)
         if len(self.snapshot.histories) > len(before.histories):
-            self.free_panels = view_state.free_panels(self.snapshot)  # a fork may add dropout, for instance
+            self.free_panels = free_panels(self.snapshot)  # a fork may add dropout, for instance
         return additions(before, self.snapshot, self.reader.runs)
 
     def count_by(self, unit: Unit) -> None:
         """Convert the positions in the snapshot to another unit."""
-        self.snapshot = view_state.recounted(self.snapshot, unit)
+        self.snapshot = recounted(self.snapshot, unit)
 
     def replace(self, reader: ViewedRecording) -> None:
         """Close the reader, and use another one."""

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from bntui.link.client import IdleTrainer
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.screens.notices import Notices
-    from bntui.viewer.view_state import ViewedRecording, ViewState
+    from bntui.viewer.snapshot import ViewedRecording
+    from bntui.viewer.view_state import ViewState
 
 MOVED: Final = N_("The recording was renamed: {path}")
 

@@ -23,7 +23,8 @@ from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.screens.photograph import photograph
-from bntui.viewer.view_state import Snapshot, ViewedRecording, ViewState
+from bntui.viewer.snapshot import Snapshot, ViewedRecording, take_snapshot
+from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
 
     def _grow(self) -> None:
         """Show what the laboratory, which reads the recording, has read since; a following cursor moves along."""
-        grown = view_state.snapshot(self._reader)
+        grown = take_snapshot(self._reader)
         if [*map(len, grown.histories)] == [*map(len, self._recorded.histories)]:
             return
         self._recorded = grown

@@ -31,7 +31,7 @@ BACK: Final = N_("sweep")
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.view_state import ViewedRecording
+    from bntui.viewer.snapshot import ViewedRecording
 
 Read = Callable[[], Board]
 """Reads the sweep as it is now."""
