@@ -14,6 +14,7 @@ import numpy as np
 from bntui.errors import BntuiError
 from bntui.insight.claims import Frames, Trained, frames_of, value
 from bntui.keyframe import FloatArray
+from bntui.recording.history import SAME_EPOCH
 from bntui.recording.memory import MemoryWriter
 from bntui.recording.seeds import FIGURES, SeedEnd
 from bntui.recording.sentences import traits
@@ -23,7 +24,7 @@ from bntui.scenario.figures import Quantity
 from bntui.scenario.schema import RunConfig
 from bntui.study.train import goal, trained, watched
 from bntui.study.trial import Epochs, Outcome, Read, SeedsJob
-from bntui.trainer.run import SAME_EPOCH, Run
+from bntui.trainer.run import Run
 from bntui.trainer.stack import Stack, alike, stackable
 
 INTERVAL: Final = 0.25

@@ -10,6 +10,7 @@ from typing import Final
 
 from bntui.errors import DataError, ScenarioError, TrainerError
 from bntui.insight.claims import Frames, Trained
+from bntui.recording.history import SAME_EPOCH
 from bntui.recording.memory import MemoryWriter
 from bntui.scenario.checks import problems
 from bntui.scenario.schema import RunConfig
@@ -19,7 +20,7 @@ from bntui.trainer.bench import Bench, checksum, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
 from bntui.trainer.first_failure import FailureWatch
 from bntui.trainer.fork_transfer import transfer
-from bntui.trainer.run import SAME_EPOCH, Run
+from bntui.trainer.run import Run
 
 NEVER: Final = 2**62
 """A number of steps after which no run records a keyframe."""

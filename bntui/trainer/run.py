@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,27 +15,25 @@ from torch import Tensor
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import pack_arrays
 from bntui.recording.evidence import Evidence, TrainerState
-from bntui.recording.history import Event, Fork, RunInfo
+from bntui.recording.history import SAME_EPOCH, Event, Fork, RunInfo
 from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import end_events
 from bntui.trainer.batches import Batch, Epoch
 from bntui.trainer.device import threads
 from bntui.trainer.draw import Draws
+from bntui.trainer.epoch_length import EpochLength
 from bntui.trainer.grid import predict
-from bntui.trainer.network import Stage, build
+from bntui.trainer.network import build
 from bntui.trainer.optim import learning_rate
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress, fields_of
 from bntui.trainer.recorder import RunWriter
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
-from bntui.trainer.step import MeasuredStep, Stepper, drawn
+from bntui.trainer.step import MeasuredStep, Stepper
 from bntui.trainer.taken_step import StepMetrics, TakenStep, early_stopping, observe_epoch
-from bntui.trainer.validate import evaluate, forget_eval
-
-SAME_EPOCH: Final = 1e-9
-"""Epochs closer to each other than this are the same, whatever batch sizes led there."""
+from bntui.trainer.validate import validate
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -74,8 +72,8 @@ class Run:
         self.network = build(config.network, samples.x.shape[1:], samples.outputs, config.seed, device, noise)
         draws = Draws(config.seed, device)
         self.stepper = Stepper(config.training, samples.task, self.network, draws, device, config.record)
-        batches = len(samples.x) / config.data.batch_size
-        self.steps_per_epoch = math.floor(batches) if config.data.last_batch == "drop" else math.ceil(batches)
+        self._length = EpochLength(len(samples.x), config.data)
+        self.steps_per_epoch = self._length.steps
         self.info = RunInfo(
             index, name, config.model_dump(mode="json"), self.network.layers, self.steps_per_epoch, str(device),
             fork=fork,
@@ -110,20 +108,7 @@ class Run:
     @property
     def epoch(self) -> float:
         """Completed epochs; a whole number at the end of an epoch."""
-        return self._virtual_step / self.steps_per_epoch
-
-    @property
-    def _virtual_step(self) -> float:
-        """Steps that would have led here with this batch size all along: a fork may have changed it."""
-        return self._virtual(self._at.epoch, self._at.offset)
-
-    def _virtual(self, epoch: int, offset: int) -> float:
-        size, samples = self.config.data.batch_size, len(self.samples.x)
-        done = offset / size
-        if self.config.data.last_batch == "first":
-            remnant = samples % size or size
-            done = offset / remnant if offset < remnant else self.steps_per_epoch - (samples - offset) / size
-        return epoch * self.steps_per_epoch + done
+        return self._length.epochs_at(self._at.epoch, self._at.offset)
 
     @property
     def order(self) -> Tensor:
@@ -235,7 +220,7 @@ class Run:
     def _after(self, batch: Batch) -> float:
         """Epochs done after a mini-batch."""
         epoch = self._at.epoch
-        return epoch + 1 if batch.last else self._virtual(epoch, batch.stop) / self.steps_per_epoch
+        return epoch + 1 if batch.last else self._length.epochs_at(epoch, batch.stop)
 
     @property
     def may_end(self) -> bool:
@@ -306,8 +291,8 @@ class Run:
 
     def lr_at(self, offset: int) -> float:
         """Learning rate of the step that starts after so many samples of the current epoch."""
-        virtual = self._virtual(self._at.epoch, offset)
-        return learning_rate(self.config.training, virtual, self.steps_per_epoch, self._at.plateau)
+        step = self._length.steps_at(self._at.epoch, offset)
+        return learning_rate(self.config.training, step, self.steps_per_epoch, self._at.plateau)
 
     def _lr(self) -> float:
         return self.lr_at(self._at.offset)
@@ -316,19 +301,6 @@ class Run:
         """Shuffle the samples into the order of the epoch, so that each mini-batch is a slice."""
         self._epoch.shuffle(self._at.epoch, self._at.offset)
         self._score = Score(self.samples.task)
-
-    def _validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy of the validation part in the configured mode; the run is left unchanged."""
-        data, training = self.samples, self.config.training
-        if training.validation_mode == "evaluation":
-            return evaluate(self.network, data.x_val, data.y_val, data.task)
-        size = training.validation_batch or self.config.data.batch_size
-
-        def draw(number: int) -> Callable[[Stage, Tensor], Tensor]:
-            draws = Draws(self.config.seed, self.device, "validation", number)
-            return lambda stage, x: drawn(draws, self.network, stage, self.step, x)[0]
-
-        return forget_eval(self.network, data.x_val, data.y_val, data.task, size, draw)
 
     # --- recording ---
 
@@ -346,7 +318,7 @@ class Run:
             started: ``time.perf_counter()`` at which this work started.
             events: see :meth:`train_step`.
         """
-        figures = StepMetrics(*self._score.fold(), *self._validate())
+        figures = StepMetrics(*self._score.fold(), *validate(self.network, self.samples, self.config, self.step))
         best = step.epoch_end and self._observe(figures)
         happened = list(events)
         ended = None

@@ -13,7 +13,7 @@ from bntui.errors import RecordingError, ScenarioError, StorageError
 from bntui.link.lock import Hold
 from bntui.link.notes import note
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import Fork, RunInfo
+from bntui.recording.history import SAME_EPOCH, Fork, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.recorded import has_keyframes, nothing_recorded
 from bntui.recording.sentences import INTERRUPTED, is_over
@@ -33,7 +33,7 @@ from bntui.trainer.first_failure import FailureWatch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.replay import Past
 from bntui.trainer.resumptions import Resumptions, departure
-from bntui.trainer.run import SAME_EPOCH, Run
+from bntui.trainer.run import Run
 
 
 class Session:

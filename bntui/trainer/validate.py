@@ -7,14 +7,35 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from bntui.scenario.schema import RunConfig
+from bntui.trainer.draw import Draws
 from bntui.trainer.loss import loss_function
 from bntui.trainer.network import Network, Stage, forward
+from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
+from bntui.trainer.step import drawn
 
 EVALUATION_BATCH = 8192
 """Samples per forward pass in evaluation mode, to bound memory."""
 
 Draw = Callable[[Stage, Tensor], Tensor]
+
+
+def validate(network: Network, samples: DeviceSamples, config: RunConfig, step: int) -> tuple[float, float]:
+    """Mean loss and accuracy of the validation part in the configured mode; the network is left unchanged.
+
+    Args:
+        step: completed optimizer steps; dropout and noise are drawn by it if ``eval()`` is forgotten.
+    """
+    x, y, training = samples.x_val, samples.y_val, config.training
+    if training.validation_mode == "evaluation":
+        return evaluate(network, x, y, samples.task)
+
+    def draw(number: int) -> Draw:
+        draws = Draws(config.seed, x.device, "validation", number)
+        return lambda stage, values: drawn(draws, network, stage, step, values)[0]
+
+    return forget_eval(network, x, y, samples.task, training.validation_batch or config.data.batch_size, draw)
 
 
 def evaluate(network: Network, x: Tensor, y: Tensor, task: str) -> tuple[float, float]:
