@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
 from bntui.insight.statistics import Interval, Judgement, interval, judge
 from bntui.keyframe import BoolArray, FloatArray
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.history import SAME_EPOCH, Event, RunHistory, RunInfo
 from bntui.scenario.figures import EPOCHS_TO, MOVEMENT, OPERATORS, Comparison, Quantity
-
-SAME_EPOCH: Final = 1e-9
 
 Seeds = Mapping[int, Mapping[str, float]]
 """By seed: the value of each quantity, by its text with its run."""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import BoolArray, IntArray
-from bntui.recording.history import Event, RunHistory, Unit
+from bntui.recording.history import SAME_EPOCH, Event, RunHistory, Unit
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.viewer.draw import cells
@@ -59,7 +59,7 @@ def of_epoch(history: RunHistory, epoch: float) -> float:
     """Position of the keyframe at a given epoch."""
     if history.unit == "epoch" or not len(history):
         return epoch
-    row = min(int(np.searchsorted(history.epoch, epoch - 1e-9)), len(history) - 1)
+    row = min(int(np.searchsorted(history.epoch, epoch - SAME_EPOCH)), len(history) - 1)
     return float(history.position[row])
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray
-from bntui.recording.history import RunHistory
+from bntui.recording.history import SAME_EPOCH, RunHistory
 from bntui.recording.kept import folded, remembered
 from bntui.viewer.view import RunView
 
@@ -23,8 +23,6 @@ _COURSES: Final = {
     "accuracy": "train_accuracy",
     "r2": "train_accuracy",
 }
-_SAME_EPOCH: Final = 1e-6
-"""Tolerance below which an epoch is that of early stopping's best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,8 @@ def _row_of_best(history: RunHistory, row: int) -> int | None:
     It depends on min_delta, and need not be the lowest value.
     """
     epoch = int(history.best_epoch[row])
-    at = int(np.searchsorted(history.epoch, epoch - _SAME_EPOCH)) if epoch > 0 else len(history)
-    while at <= row and history.epoch[at] <= epoch + _SAME_EPOCH:
+    at = int(np.searchsorted(history.epoch, epoch - SAME_EPOCH)) if epoch > 0 else len(history)
+    while at <= row and history.epoch[at] <= epoch + SAME_EPOCH:
         if history.epoch_end[at]:
             return at
         at += 1

@@ -9,13 +9,13 @@ from typing import Final, Literal
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
-from bntui.recording.history import Event, RunHistory, RunInfo, Unit
+from bntui.recording.history import SAME_EPOCH, Event, RunHistory, RunInfo, Unit
 from bntui.recording.seeds import SeedCourse
 from bntui.viewer.marks import RUN_MARKS
 
 CriterionName = Literal["values", "gradients", "masks", "moves", "differences"]
 """What layers are judged by; ``worst.py`` has a criterion for each."""
-SAME: Final = 1e-9
+SAME: Final = SAME_EPOCH
 """Tolerance below which positions are equal, because fractions of an epoch are rounded."""
 
 

@@ -26,7 +26,7 @@ from bntui.viewer.draw.rows import width as row_width
 from bntui.viewer.draw.spans import FEW, SPAN, Spans, spans_of, telling
 from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel, curves_bands, curves_legend
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import SAME, RunView, View
 
 PANEL: Final = Panel(
     "curves",
@@ -321,7 +321,7 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
             continue
         style = "bold bad" if kind.wrong else f"bold {run.style}"
         if kind.ends is None:  # at its own place, not at the run's end
-            before = last_until(happened + 1e-9)
+            before = last_until(happened + SAME)
             place = chart.line(values[before] if before >= 0 else values[first])
             rows[place] = put(rows[place], chart.column(happened), kind.mark, style)
         else:

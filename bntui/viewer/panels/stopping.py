@@ -18,7 +18,7 @@ from bntui.viewer.draw.cells import begins, notice, page, sparkline
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.panels import Panel
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import SAME, RunView, View
 
 PANEL: Final = Panel(
     "stopping",
@@ -116,7 +116,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     row = _newest(run)
     course = watched(run, row)
     now = float(run.history.epoch[row])
-    events = [event for event in run.events if event.epoch <= now + 1e-9]
+    events = [event for event in run.events if event.epoch <= now + SAME]
     rule = run.info.early_stopping
     if rule is None:
         none = longest(width - 4 - names, _("no early stopping in this run"), _("no early stopping"), _("none"))
