@@ -71,7 +71,7 @@ async def test_chosen_panels_stand_first_on_the_main_screen() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is not page)
         assert state(pilot).panels == (PANELS[-1].name, PANELS[-2].name)
-        regions = lab(pilot)._room.regions
+        regions = lab(pilot).room.regions
         assert (regions[PANELS[-1].name].x, regions[PANELS[-1].name].y) == (0, 1)
         await pilot.press("v", "delete", "home", "enter")
         await until(pilot, lambda: pilot.app.screen is not page and not isinstance(pilot.app.screen, ChooserScreen))

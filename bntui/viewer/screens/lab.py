@@ -1,7 +1,8 @@
 """Shows a recording in the laboratory, and handles its keys.
 
 ``lab_recording.py`` holds what is loaded, ``lab_news.py`` loads what a trainer adds, ``lab_trainer.py`` carries out
-the effects of the state machine, ``lab_canvas.py`` draws, and ``lab_pages.py`` opens pages on top of the screen.
+the effects of the state machine, ``lab_look.py`` changes where the user looks, ``lab_canvas.py`` draws, and
+``lab_pages.py`` opens pages on top of the screen.
 """
 
 from __future__ import annotations
@@ -16,12 +17,9 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from bntui.errors import RecordingError
-from bntui.keyframe import Foreign
-from bntui.link import course
 from bntui.link.client import ME
 from bntui.link.training_packages import why_no_training
-from bntui.recording.history import Event, Unit
-from bntui.recording.sentences import EventKind
+from bntui.recording.history import Event
 from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text import figures
 from bntui.text.language import _
@@ -41,7 +39,6 @@ from bntui.viewer import (
 )
 from bntui.viewer import live_events as happening
 from bntui.viewer.arrangement import Arrangement
-from bntui.viewer.chooser import Choice
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.garbage import settled
 from bntui.viewer.lab_keys import GALLERY, bindings
@@ -50,13 +47,13 @@ from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, STRIP, read_by
 from bntui.viewer.screens.lab_canvas import LabCanvas
+from bntui.viewer.screens.lab_look import LabLook
 from bntui.viewer.screens.lab_news import LabNews
 from bntui.viewer.screens.lab_pages import LabPages, warm
 from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.screens.photograph import photograph
-from bntui.viewer.snapshot import recounted
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.terminal.textual_private import SilentBelow
 from bntui.viewer.view import View
@@ -99,6 +96,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.notices = Notices(self)
         self.view_state = view_state.grown(view_state.opening(reader), self.loaded.snapshot.stops)
         self.view: View | None = None
+        self._look = LabLook(self)
         self._news = LabNews(self)
         self._pages = LabPages(self)
         self._canvas = LabCanvas()
@@ -158,7 +156,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._drawing = False
         if self.app.screen is not self or self.loaded.closed:
             return  # a change below would send the top screen again; on_screen_resume draws later
-        room = self._room
+        room = self.room
         self._canvas.place(self.app.size, room.regions)
         if not room.regions:
             return
@@ -174,45 +172,41 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         except RecordingError as error:
             self._complain(error)
             return
-        self._canvas.show(self._shown(self.view, several=room.several), room.regions)
+        self._canvas.show(self._content(self.view, several=room.several), room.regions)
 
-    def _shown(self, view: View, *, several: bool) -> parts.ScreenContent:
-        state = self.trainer.state
+    def _content(self, view: View, *, several: bool) -> parts.ScreenContent:
+        loaded, state, changes = self.loaded, self.trainer.state, not self.app.read_only
         return parts.ScreenContent(
             view=view,
             state=self.view_state,
             facts=self.reader.meta,
-            words=chrome.state_words(state, self._ending()),
+            words=chrome.state_words(state, loaded.now(read_only=self.app.read_only)),
             live=self.trainer.connected,
             running=live_states.training(state),
-            over=self.loaded.ending != "interrupted",
+            over=loaded.ending != "interrupted",
             several=several,
             from_gallery=self._from_gallery,
             back=self._back,
-            forks=self.loaded.trains and not self.app.read_only,
-            resumes=isinstance(state, live_states.Replay) and self.loaded.unfinished and not self.app.read_only,
+            forks=loaded.trains and changes,
+            resumes=isinstance(state, live_states.Replay) and loaded.unfinished and changes,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
-            tour=self._arrangement.stop(self.view_state),
+            tour=self.arrangement.stop(self.view_state),
             said=tour.most_lines(self.app.size.height),
         )
 
-    def _ending(self) -> EventKind | Foreign:
-        """How the training of the recording ended, or who still writes it."""
-        if self.loaded.recorded_now:
-            return chrome.RECORDING
-        return chrome.TRAINED if self.app.read_only and self.loaded.trained_now else self.loaded.ending
-
     def parts(self) -> list[Part]:
         """The parts of the screen with their weights on a slow line; see :func:`layout.parts_of`."""
-        return parts_of(self._room, self.view_state.focused)
+        return parts_of(self.room, self.view_state.focused)
 
     @property
-    def _room(self) -> Layout:
-        return self._arrangement.layout(self.view_state)
+    def room(self) -> Layout:
+        """The region of each part of the screen."""
+        return self.arrangement.layout(self.view_state)
 
     @property
-    def _arrangement(self) -> Arrangement:
+    def arrangement(self) -> Arrangement:
+        """How panels are placed on this screen."""
         loaded, app = self.loaded, self.app
         return Arrangement(app.size, loaded.snapshot, loaded.free_panels, self.reader.tour, few=app.palette.heavy)
 
@@ -261,25 +255,14 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(view_state.end(self.view_state, self.loaded.snapshot.stops))
 
     def action_focus_panel(self, panel: str) -> None:
-        there = panel == STRIP.name or panel in self._room.regions
+        there = panel == STRIP.name or panel in self.room.regions
         self.change(view_state.focus(self.view_state, panel, there=there))
 
     def action_choose_panels(self) -> None:
-        self._pages.chooser(self._standing, self._take_choice)
-
-    def _standing(self, panels: tuple[str, ...]) -> tuple[str, ...]:
-        return self._arrangement.standing(self.view_state, panels)
-
-    def _take_choice(self, choice: Choice) -> None:
-        self.change(view_state.choose(self.view_state, choice.panels))
-        standing = self._standing(choice.panels)
-        if choice.go:
-            self.action_focus_panel(choice.go)
-        elif standing and self.view_state.focused not in (*standing, STRIP.name):
-            self.action_focus_panel(standing[0])
+        self._pages.chooser(self._look.standing, self._look.choose_panels)
 
     def action_zoom(self) -> None:
-        if self._room.several:
+        if self.room.several:
             self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
 
     def action_select(self, by: int) -> None:
@@ -314,101 +297,45 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(view_state.zoom_time(self.view_state, by))
 
     def action_tour(self) -> None:
-        if not self.reader.tour:
-            self.notices.say_once(_(tour.NONE))
-            return
-        self._walk_tour(tour.begin(self.view_state, self.loaded.snapshot, self.reader.tour))
+        self._look.start_tour()
 
     def action_walk_tour(self, by: int) -> None:
-        if self.reader.tour:
-            self._walk_tour(tour.walk(self.view_state, self.loaded.snapshot, self.reader.tour, by))
-
-    def _walk_tour(self, state: ViewState) -> None:
-        """Go to another place of the guided tour, or end it; one that ends at its last answer was walked."""
-        if state.tour is None and tour.answered(self.view_state, self.reader.tour) and not self.app.read_only:
-            title = self.reader.meta["title"]
-            in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
-        try:
-            state = self._arrangement.pointing(state)
-        except RecordingError as error:
-            self._complain(error)
-        self.change(state)
+        self._look.walk_tour(by)
 
     def action_unit(self) -> None:
-        """Switch the cursor to the other unit, at the same keyframe."""
-        unit: Unit = "epoch" if self.view_state.unit == "step" else "step"
-        self.change(self._counting(self.view_state, unit))
-
-    def _counting(self, state: ViewState, unit: Unit) -> ViewState:
-        counted = view_state.count_by(state, recounted(self.loaded.snapshot, state.unit), unit)
-        self.loaded.count_by(unit)
-        return counted
+        self._look.change_unit()
 
     def action_walk_panel(self, by: int) -> None:
-        """Walk through features or layers: of the focused panel, or of all on the screen if it has none."""
-        focused = BY_NAME[self.view_state.focused]
-        if self.view is not None and self.view_state.layer and (focused.worst or not focused.walks):
-            panel = layer_choice.judging(focused.name, self._room.regions)
-            self.change(layer_choice.step(self.view_state, layer_choice.rows(self.view, panel), by))
-            return
-        there = [BY_NAME[name] for name in self._room.regions if name in BY_NAME]
-        for panel in [focused] if focused.walks else there:
-            if panel.walks:
-                self.change(view_state.walk_in(self.view_state, panel.name, by))
+        self._look.walk_panel(by)
 
     def action_fold(self) -> None:
-        """Show one row for each block of layers, or for each layer again."""
-        if self.view is not None:
-            self._say_choice(*layer_choice.fold(self.view_state, self.view))
+        self._look.fold()
 
     def action_worst(self) -> None:
-        """Choose the worst layer by what the focused panel shows, or the next worst one."""
-        if self.view is not None:
-            panel = layer_choice.judging(self.view_state.focused, self._room.regions)
-            self._say_choice(*layer_choice.to_worst(self.view_state, self.view, panel))
-            self.action_focus_panel(panel.name)
-
-    def _say_choice(self, state: ViewState, sentence: str) -> None:
-        self.change(state)
-        self.notices.say_instead(sentence)
+        self._look.worst_layer()
 
     def action_explain(self) -> None:
         self._pages.help()
 
     def action_microscope(self) -> None:
-        self._pages.microscope(self._look_from_microscope)
-
-    def _look_from_microscope(self, state: ViewState) -> None:
-        """Move to the keyframe and run at which the microscope was left."""
-        self.change(self._counting(state, self.view_state.unit))
+        self._pages.microscope(self._look.back_from_microscope)
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         name = message.widget.name
         if name in (TIMELINE, STRIP.name):
-            self._dragged(message)
+            self._look.seek(message)
         elif name in BY_NAME:
             self.action_focus_panel(name)
 
     @on(RowsWidget.Dragged)
-    def _dragged(self, message: RowsWidget.Pointed) -> None:
-        """Move the cursor along the timeline."""
-        if message.widget.name in (TIMELINE, STRIP.name) and self.view is not None:
-            from bntui.viewer.panels.timeline import place_at
-
-            place = place_at(self.view, message.widget.size.width - 2, message.x - 1)
-            self.change(view_state.seek(self.view_state, self.loaded.snapshot.stops, place))
+    def _dragged(self, message: RowsWidget.Dragged) -> None:
+        if message.widget.name in (TIMELINE, STRIP.name):
+            self._look.seek(message)
 
     @on(RowsWidget.Wheeled)
     def _wheeled(self, message: RowsWidget.Wheeled) -> None:
-        """Walk through the keyframes over a course, and through what else a panel walks through."""
-        panel = BY_NAME.get(message.widget.name or "")
-        if panel is not None and panel.walks:
-            self.change(view_state.walk_in(self.view_state, panel.name, message.by))
-        elif panel is None and message.widget.name != TIMELINE:
-            return
-        else:
-            self.action_walk(message.by)
+        self._look.wheel(message.widget.name or "", message.by)
 
     # --- commands to the trainer ---
 
@@ -474,10 +401,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_back(self) -> None:
         if self.view_state.tour is not None:
-            self._walk_tour(tour.end(self.view_state))
+            self._look.end_tour()
         elif self.view_state.layer:
             self.change(layer_choice.choose(self.view_state, ""))
-        elif self.view_state.zoomed and self._room.several:
+        elif self.view_state.zoomed and self.room.several:
             self.action_zoom()
         elif self._from_gallery:
             if self.trainer.connected:

@@ -12,6 +12,7 @@ from bntui.recording.history import Event, RunInfo, Unit
 from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind
 from bntui.recording.tables import FAILED
+from bntui.viewer import chrome
 from bntui.viewer.snapshot import Snapshot, ending, free_panels, recounted, take_snapshot
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ class LoadedRecording:
     def ending(self) -> EventKind | Foreign:
         """How the training ended; a comparison is never resumed."""
         return "finished" if self.compared else ending(self.snapshot)
+
+    def now(self, *, read_only: bool) -> EventKind | Foreign:
+        """How the training ended, or who still writes the recording, which a ``read_only`` screen is not told."""
+        if self.recorded_now:
+            return chrome.RECORDING
+        return chrome.TRAINED if read_only and self.trained_now else self.ending
 
     @property
     def unfinished(self) -> bool:
