@@ -14,7 +14,6 @@ from bntui.viewer import opening
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.screens.gallery_lists import epochs, life_mark, short
 from bntui.viewer.screens.gallery_state import Gallery, Preview
-from bntui.viewer.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -45,6 +44,7 @@ def _view(entry: ListedRecording) -> View:
     """
     from bntui.recording.recorded import recorded
     from bntui.viewer import view_state
+    from bntui.viewer.snapshot import take_snapshot
 
     reader = recorded(entry.path)
     try:
