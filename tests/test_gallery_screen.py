@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
-from bntui.errors import TrainerError
+from bntui.errors import StorageError, TrainerError
 from bntui.link import client, library
 from bntui.link.library import ListedRecording
 from bntui.scenario import gallery as scenarios
@@ -218,6 +218,38 @@ async def test_a_scenario_that_is_chosen_before_there_is_a_trainer_waits_for_it(
         assert idle[0].opened == CARDS[1].path
         idle[0].go.set()
         await until(pilot, lambda: opened)
+
+
+async def test_what_fails_behind_a_start_does_not_cancel_it(
+    idle: list[FakeIdle], opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, slow = threading.Event(), threading.Event()
+
+    class Slow(FakeIdle):
+        @classmethod
+        def start(cls) -> FakeIdle:
+            slow.wait(10)
+            return super().start()
+
+    def refused() -> tuple[ListedRecording, ...]:
+        listed.wait(10)
+        raise StorageError("no recordings today")
+
+    monkeypatch.setattr(client, "IdleTrainer", Slow)
+    monkeypatch.setattr(library, "recordings", refused)
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: "first" in shown(pilot))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "Starting second" in shown(pilot))
+        listed.set()
+        await until(pilot, lambda: "no recordings today" in [one.message for one in pilot.app._notifications])
+        assert "Starting second" in shown(pilot)
+        slow.set()
+        await until(pilot, lambda: idle and idle[0].opened)
+        idle[0].go.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+    assert len(idle) == 1
+    assert opened == [Path("/recordings/new.bntui")]
 
 
 async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[Path]) -> None:

@@ -129,8 +129,7 @@ class GalleryScreen(SpokenScreen[None]):
             self._previews.look(self.gallery, again=True)
 
     def failed(self, error: BntuiError) -> None:
-        """Say what did not work behind the screen."""
-        self.trainer.forget()
+        """Say what did not work behind the screen; a scenario that is starting goes on."""
         if not self.trainer.opening:
             self._leave_starting()
             self.change(replace(self.gallery, busy=""))

@@ -59,8 +59,8 @@ class GalleryTrainer:
 
     @property
     def opening(self) -> bool:
-        """True while a trainer is starting the chosen scenario."""
-        return self._opening is not None
+        """True while the chosen scenario waits for a trainer, or one is starting it."""
+        return self._opening is not None or self._waiting is not None
 
     def prepare(self) -> None:
         """Start a trainer that waits, unless there is one or none is wanted."""
@@ -69,7 +69,7 @@ class GalleryTrainer:
         wanted = not (self._gallery.app.read_only or why_no_training())
         if self._idle is None and not self._starting and wanted:
             self._starting = True
-            opening.in_background(self._gallery.app, IdleTrainer.start, self._started, self._gallery.failed)
+            opening.in_background(self._gallery.app, IdleTrainer.start, self._started, self._not_started)
 
     def open(self, scenario: Path) -> None:
         """Open a scenario, as soon as there is a trainer."""
@@ -78,10 +78,6 @@ class GalleryTrainer:
             self.prepare()
         else:
             self._begin(scenario, self._idle)
-
-    def forget(self) -> None:
-        """Wait neither for a trainer nor to open a scenario: something has failed."""
-        self._starting, self._waiting = False, None
 
     def done(self) -> None:
         """The trainer that was starting the scenario belongs to its recording, or has ended with what it refused."""
@@ -105,6 +101,10 @@ class GalleryTrainer:
         if self._waiting is not None:
             scenario, self._waiting = self._waiting, None
             self._begin(scenario, trainer)
+
+    def _not_started(self, error: BntuiError) -> None:
+        self._starting, self._waiting = False, None
+        self._gallery.failed(error)
 
     def _begin(self, scenario: Path, trainer: IdleTrainer) -> None:
         self._opening, self._idle = trainer, None
