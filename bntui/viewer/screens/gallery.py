@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -27,8 +27,8 @@ from bntui.viewer import opening
 from bntui.viewer.gallery_keys import CONTROLS, EVERYTHING
 from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of, help_of
-from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.palette import SpokenScreen
+from bntui.viewer.screens.gallery_changes import GalleryChanges
 from bntui.viewer.screens.gallery_preview import Previews
 from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
 from bntui.viewer.screens.gallery_rows import draw, on_page, scrolled
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.terminal.line import PacedApp
 
-Outcome = TypeVar("Outcome")
 WHEEL_ROWS: Final = 3
 """Rows by which a notch of the wheel scrolls the page."""
 GROWTH_SECONDS: Final = 1.0
@@ -66,6 +65,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.gallery = Gallery()
         self._canvas = RowsWidget("gallery")
         self.trainer = GalleryTrainer(self, watching)
+        self._changes = GalleryChanges(self)
         self._lines: dict[int, tuple[Lists, int]] = {}
         self._previews = Previews(self, self._previewed)
         self._prepares = False
@@ -100,10 +100,11 @@ class GalleryScreen(SpokenScreen[None]):
 
     def _prepare(self) -> None:
         """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
-        self._list(self._listed)
+        self.list_recordings(self._listed)
         self.trainer.prepare()
 
-    def _list(self, then: Callable[[tuple[ListedRecording, ...]], object]) -> None:
+    def list_recordings(self, then: Callable[[tuple[ListedRecording, ...]], object]) -> None:
+        """List the recordings in the background; ``then`` receives them."""
         from bntui.link.library import recordings
 
         listed = recordings if self._folder is None else partial(recordings, self._folder)
@@ -217,12 +218,8 @@ class GalleryScreen(SpokenScreen[None]):
         self.change(replace(self.gallery, prompt=prompt if state == "open" else None))
         if prompt.asks == "search":
             self.change(self.gallery.searched("" if state == "left" else prompt.text))
-        elif state == "done" and prompt.path is not None:
-            path, name = prompt.path, prompt.text
-            if prompt.asks == "delete":
-                self._do(_("Deleting {name} …").format(name=path.stem), lambda: _delete(path), self._changed)
-            elif name != path.stem:
-                self._do(_("Renaming {name} …").format(name=path.stem), lambda: _rename(path, name), self._changed)
+        elif state == "done":
+            self._changes.agreed(prompt)
 
     def action_answer(self, key: str) -> None:
         """Answer what is asked as this key does, for a click on it."""
@@ -237,34 +234,11 @@ class GalleryScreen(SpokenScreen[None]):
     def action_show_all(self) -> None:
         self.change(self.gallery.searched(""))
 
-    def _changeable(self) -> bool:
-        """Whether recordings may be renamed and deleted; says why not."""
-        if self.app.read_only:
-            self.notify(_(READ_ONLY), markup=False)
-        return not self.app.read_only
-
     def action_rename(self) -> None:
-        entry = self.gallery.entry
-        if self._changeable() and entry is not None and not self.gallery.busy:
-            self.change(replace(self.gallery, prompt=Prompt("rename", entry.path.stem, entry.path)))
+        self._changes.rename()
 
     def action_delete(self) -> None:
-        """Ask, if it may be deleted at all."""
-        entry = self.gallery.entry
-        if self._changeable() and entry is not None and not self.gallery.busy:
-            self._do(_("Looking at {name} …").format(name=entry.path.stem), lambda: _deletable(entry.path), self._ask)
-
-    def _ask(self, entry: ListedRecording) -> None:
-        prompt = Prompt("delete", path=entry.path, size=entry.size)
-        self.change(replace(self.gallery, busy="", prompt=prompt))
-
-    def _do(self, busy: str, work: Callable[[], Outcome], then: Callable[[Outcome], object]) -> None:
-        self.change(replace(self.gallery, busy=clean(busy)))
-        opening.in_background(self.app, work, then, self.failed)
-
-    def _changed(self, chosen: Path | None) -> None:
-        """List again after a recording was renamed or deleted; the busy sentence stands until then."""
-        self._list(lambda entries: self.change(replace(self.gallery.with_entries(entries, chosen), busy="")))
+        self._changes.delete()
 
     # --- opening ---
 
@@ -328,24 +302,6 @@ class GalleryScreen(SpokenScreen[None]):
         self.trainer.prepare()
         refusals = {**self.gallery.refusals, chosen: str(error)}
         self.change(replace(self.gallery, busy="", refusals=refusals))
-
-
-def _deletable(path: Path) -> ListedRecording:
-    from bntui.link.manage import deletable
-
-    return deletable(path)
-
-
-def _delete(path: Path) -> None:
-    from bntui.link.manage import delete
-
-    delete(path)
-
-
-def _rename(path: Path, name: str) -> Path:
-    from bntui.link.manage import rename
-
-    return rename(path, name)
 
 
 def _walked() -> frozenset[str]:
