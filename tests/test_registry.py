@@ -91,6 +91,29 @@ def test_what_others_noted_is_checked_by_asking(tmp_path: Path) -> None:
     assert registry.elsewhere(tmp_path / "other.bntui") is None
 
 
+def test_only_who_may_write_a_recording_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A trainer that hangs answers after seconds, and the screen of another recording asks at every drawing."""
+    here, asked = socket.gethostname(), []
+
+    def is_live(recording: Path) -> bool:
+        asked.append(recording)
+        return True
+
+    monkeypatch.setattr(registry, "is_live", is_live)
+    mine, other = tmp_path / "mine.bntui", tmp_path / "other.bntui"
+    for path in (mine, other):
+        path.touch()
+        note(path, here, os.getpid(), f"{path.stem}.json")
+    assert registry.recorder(mine) is None
+    assert registry.elsewhere(mine) is None
+    assert asked == []
+    found = registry.trainer(mine)
+    assert found is not None
+    assert found.recording == mine
+    assert asked == [mine]
+    assert {one.recording for one in registry.trainers()} == {mine, other}
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"recording": 3, "host": "a", "pid": 1}', '{"recording": "x", "host": "a", "pid": 1}',

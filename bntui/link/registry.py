@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,33 +88,43 @@ def erase_recorder(recording: Path, loop: int) -> None:
 
 def recorder(recording: Path) -> Registration | None:
     """The process of this host that records its own loop into this file; None if there is none."""
-    where = recording.absolute()
-    noted = (note for note in trainers() if note.recorder and note.here)
-    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+    return _live_one(recording, lambda note: note.recorder and note.here)
 
 
 def trainer(recording: Path) -> Registration | None:
     """The live trainer of this recording, on this host or another one; None if there is none."""
-    where = recording.absolute()
-    noted = (note for note in trainers() if not note.recorder)
-    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+    return _live_one(recording, lambda note: not note.recorder)
 
 
 def trainers() -> tuple[Registration, ...]:
     """Live trainers of this user; notes of trainers that have ended are removed."""
-    try:
-        paths = sorted(registry_folder().glob("*.json"))
-    except OSError:
-        return ()
-    noted = ((path, _read(path)) for path in paths)
-    return tuple(note for path, note in noted if note is not None and _live(note, path))
+    return tuple(note for path, note in _notes() if _live(note, path))
 
 
 def elsewhere(recording: Path) -> Registration | None:
     """The trainer on another host that trains this recording; None if there is none."""
+    return _live_one(recording, lambda note: not note.here)
+
+
+def _live_one(recording: Path, wanted: Callable[[Registration], bool]) -> Registration | None:
+    """The live process of a kind that writes this recording; others are not asked: one that hangs takes seconds."""
     where = recording.absolute()
-    noted = (note for note in trainers() if not note.here)
-    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+    for path, note in _notes():
+        if wanted(note) and (note.recording == where or _same(note.recording, where)) and _live(note, path):
+            return note
+    return None
+
+
+def _notes() -> Iterator[tuple[Path, Registration]]:
+    """All notes, each with its file."""
+    try:
+        paths = sorted(registry_folder().glob("*.json"))
+    except OSError:
+        return
+    for path in paths:
+        note = _read(path)
+        if note is not None:
+            yield path, note
 
 
 def _own() -> Path:
