@@ -26,6 +26,18 @@ def test_a_lock_is_removed_when_it_is_released(tmp_path: Path) -> None:
     assert not list(runtime_folder().glob("*.lock"))
 
 
+def test_what_was_released_is_not_renewed(tmp_path: Path) -> None:
+    """The server of a trainer looks after the lock in its own thread, up to the end of the process."""
+    held = Hold(tmp_path / "a.bntui")
+    lock_path(held.recording).unlink()
+    held.renew()
+    assert lock_path(held.recording).read_text() == str(os.getpid())
+    held.release()
+    held.renew()
+    assert not list(runtime_folder().glob("*.lock"))
+    Hold(tmp_path / "a.bntui").release()
+
+
 def test_a_lock_that_is_removed_before_it_is_locked_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

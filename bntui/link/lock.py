@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,8 @@ class Hold:
     def __init__(self, recording: Path, *, recorder: bool = False) -> None:
         """Acquire the locks.
 
+        :meth:`moved` and :meth:`renew` may be called from another thread.
+
         Args:
             recorder: this process records a loop of the user's own, so that ``bntui stop`` cannot stop it.
 
@@ -44,6 +47,8 @@ class Hold:
         self.holder = f"{os.getpid()}{_RECORDER if recorder else ''}"
         """What the lock file says of the process that records or trains."""
         self._file: int | None = None
+        self._naming = threading.Lock()
+        """Held while the name is locked, changed, or released."""
         self._name, self._lock = self._locked_name(recording)
         if recording.exists():
             try:
@@ -78,6 +83,7 @@ class Hold:
     def _adopt(self, recording: Path, holder: str, descriptor: int) -> None:
         self.recording, self.holder, self._file = recording, holder, None
         self._name, self._lock = descriptor, lock_path(recording)
+        self._naming = threading.Lock()
 
     @property
     def descriptor(self) -> int:
@@ -107,26 +113,28 @@ class Hold:
         Raises:
             RecordingError: another trainer has locked the new name; the current one stays locked.
         """
-        name, lock = self._locked_name(recording)
-        self._let_go_of_name()
-        self.recording, self._name, self._lock = recording, name, lock
+        with self._naming:
+            name, lock = self._locked_name(recording)
+            self._let_go_of_name()
+            self.recording, self._name, self._lock = recording, name, lock
 
     def moved(self) -> bool:
         """True if the recording's name no longer refers to the locked file."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             return False
         try:
-            found = os.stat(self.recording)
+            found, held = os.stat(self.recording), os.fstat(file)
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # such as a network that is temporarily down
+        except OSError:  # such as a network that is temporarily down, or it was released meanwhile
             return False
-        return (found.st_dev, found.st_ino) != self._node()
+        return (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino)
 
     def renew(self) -> None:
         """Recreate the lock file if its folder was removed, so that a second trainer can name the holder."""
-        if node_of(self._lock) is None:
-            with contextlib.suppress(BntuiError, OSError):
+        with self._naming, contextlib.suppress(BntuiError, OSError):
+            if self._name >= 0 and node_of(self._lock) is None:
                 name, lock = self._locked_name(self.recording)
                 os.close(self._name)
                 self._name, self._lock = name, lock
@@ -154,7 +162,8 @@ class Hold:
         if self._file is not None:
             unlock_file(self._file)
             self._file = None
-        self._let_go_of_name()
+        with self._naming:
+            self._let_go_of_name()
 
     def leave(self) -> None:
         """Close what this process has of the locks, which another one shares and releases."""
