@@ -24,7 +24,7 @@ from bntui.errors import NameTakenError, RecordingError, StorageError
 from bntui.keyframe import Keyframe
 from bntui.link.library import entry, recordings
 from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
-from bntui.recording.file import file_system
+from bntui.recording.file import file_system, on_network
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
@@ -433,6 +433,23 @@ def test_the_library_lists_what_there_is_and_says_what_is_broken(tmp_path: Path,
 
 def test_the_file_system_is_known() -> None:
     assert file_system(Path("/proc/self/status")) == "proc" or not Path("/proc/mounts").exists()
+
+
+def test_a_network_is_known_below_names_with_spaces_and_automatic_mounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an automatic mount looks in ``/proc/mounts``: the network's line follows that of what it covers."""
+    share = tmp_path / "my share\xe9"
+    (share / "deep").mkdir(parents=True)
+    point = os.fsencode(share).replace(b" ", rb"\040")
+    table = tmp_path / "mounts"
+    lines = [b"/dev/sda1 / ext4 rw 0 0", b"systemd-1 " + point + b" autofs rw 0 0",
+             b"server:/home " + point + b" nfs4 rw 0 0", b"tmpfs /bytes-\xff tmpfs rw 0 0"]  # fmt: skip
+    table.write_bytes(b"\n".join(lines) + b"\n")
+    monkeypatch.setattr("bntui.recording.file.MOUNTS", table)
+    assert file_system(share / "deep" / "x.bntui") == "nfs4"
+    assert on_network(share / "x.bntui")
+    assert file_system(tmp_path / "x.bntui") == "ext4"
 
 
 def test_a_recording_of_format_1_is_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,19 +17,25 @@ from bntui.recording.draft import BESIDE, Draft, Node, name_taken, node_of
 from bntui.text.language import _
 from bntui.text.library_messages import reason, told
 
+MOUNTS: Final = Path("/proc/mounts")
+"""What the kernel says of mounted file systems: one a line, those that were mounted first before others."""
 NETWORK_FILE_SYSTEMS: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
 
 
 def file_system(path: Path) -> str:
     """The kernel's name for the type of file system that contains ``path``; empty if unknown."""
     try:
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+        mounts = MOUNTS.read_bytes().splitlines()
     except OSError:
         return ""
-    folder = path.resolve().parent
-    points = [(mount.split()[1], mount.split()[2]) for mount in mounts]
-    inside = [(point, kind) for point, kind in points if folder.is_relative_to(point)]
-    return max(inside, key=lambda entry: len(entry[0]), default=("", ""))[1]
+    folder, found = path.resolve().parent, ("", "")
+    for mount in mounts:
+        _device, point, kind, *_options = mount.split(b" ")
+        # the kernel writes spaces and line breaks as octal numbers
+        place = os.fsdecode(re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), point))
+        if folder.is_relative_to(place) and len(place) >= len(found[0]):  # the later of two covers the other
+            found = place, kind.decode()
+    return found[1]
 
 
 def on_network(path: Path) -> bool:
