@@ -68,13 +68,11 @@ class Joined:
         self.paths = tuple(paths)
         """The files in the given order."""
         self._tags = tags(self.paths)
-        self._readers = tuple(map(recorded, self.paths))
         self.path = self.paths[0]
-        try:
+        with ExitStack() as opened_so_far:
+            self._readers = tuple(opened_so_far.enter_context(closing(recorded(path))) for path in self.paths)
             self.task = _common_task(self._readers)
-        except UsageError:
-            self.close()
-            raise
+            opened_so_far.pop_all()
         self.title = " · ".join(dict.fromkeys(reader.title for reader in self._readers))
         facts = [set(reader.meta.items()) for reader in self._readers]
         self.meta: Mapping[str, str] = dict(set.intersection(*facts))
