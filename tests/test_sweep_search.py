@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bntui.study.axes import Settings
 from bntui.study.journal import JournalEntry
 from bntui.study.order import Delivery, TrialOrder
 from bntui.study.search import Optuna, search
@@ -65,6 +66,24 @@ def test_a_space_that_is_exhausted_ends_the_search_and_failures_are_told(tmp_pat
     assert len(entries) <= 6
     assert {entry.state for entry in entries} == {"done", "failed"}
     assert sum(entry.state == "done" for entry in entries) == 3
+
+
+def test_a_search_goes_on_until_the_sampler_repeats_itself_many_times_in_a_row(tmp_path: Path) -> None:
+    """A sampler that often draws again what is good still finds the rest of a small space."""
+
+    class Repeating(Optuna):
+        drawn, new = 0, 60
+
+        def _drawn(self) -> Settings | None:
+            self.drawn += 1
+            return None if self.drawn % self.new else super()._drawn()
+
+    one = made(tmp_path, sampler="random", trials=5, seeds=1)
+    assert len(list(Repeating(one).combinations())) == 5
+    poor = Repeating(one)
+    poor.new = 1000
+    assert list(poor.combinations()) == []
+    assert poor.drawn == 100
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -95,12 +95,16 @@ class Optuna:
         with self._lock:
             begun = [self._settings[key] for key, ones in self._known.items() if len(ones) < self._plan.seeds]
         yield from begun
-        for _attempt in range(_ATTEMPTS + self.total):
+        repeated = 0
+        while repeated < _ATTEMPTS:
             with self._lock:
                 if len(self._settings) >= self.total:
                     return
                 settings = self._drawn()
-            if settings is not None:
+            if settings is None:
+                repeated += 1
+            else:
+                repeated = 0
                 yield settings
 
     def _drawn(self) -> Settings | None:
