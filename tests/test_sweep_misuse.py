@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from bntui.cli import app
 from bntui.commands.sweep_screen import reader_of
 from bntui.commands.sweeps import as_text
-from bntui.errors import RecordingError, TrainerError, UsageError
+from bntui.errors import DataError, RecordingError, TrainerError, UsageError
 from bntui.study import journal
 from bntui.study.crews import crew
 from bntui.study.journal import Journal, JournalEntry
@@ -23,6 +24,7 @@ from bntui.study.order import Delivery, TrialOrder
 from bntui.study.sweep import refuse_foreign_files
 from bntui.study.sweep_plan import SweepPlan, combinations, head_of
 from bntui.study.sweep_table import standings, write
+from bntui.study.sweep_train import _stored
 from bntui.study.worker import carried_out
 from bntui.viewer.screens.sweep import SweepScreen
 from tests.sweeping import Here, plan, pretended, swept
@@ -32,6 +34,29 @@ GOOD = {
     "settings": SETTINGS, "seed": 0, "state": "done", "reason": "",
     "figures": {"val_loss": 0.5}, "seconds": 1, "file": "a.bntui", "digest": "", "worker": "",
 }  # fmt: skip
+
+
+def test_data_that_was_sent_is_written_only_where_nobody_else_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    contents, place = b"1,2\n", tmp_path / f"bntui-data-{os.getuid()}"
+    digest = hashlib.blake2b(contents, digest_size=16).hexdigest()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    place.symlink_to(mine)  # somebody else's link to a folder of this user
+    with pytest.raises(DataError, match="not accessible to you alone"):
+        _stored("data.csv", digest, contents)
+    assert not list(mine.iterdir())
+    place.unlink()
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    with pytest.raises(DataError, match="not accessible to you alone"):
+        _stored("data.csv", digest, contents)
+    place.rmdir()
+    path = _stored("data.csv", digest, contents)
+    assert path == place / digest / "data.csv"
+    assert path.read_bytes() == contents
 
 
 def folder_with(tmp_path: Path, line: str) -> Path:

@@ -42,7 +42,7 @@ def runtime_folders() -> list[Path]:
     found = []
     for folder in _candidates():
         with contextlib.suppress(OSError):
-            if _own(folder.lstat()):
+            if private(folder.lstat()):
                 found.append(folder)
     return found
 
@@ -72,7 +72,7 @@ def _made(folder: Path) -> Path:
     except OSError as error:
         sentence = _("{folder} cannot be used for sockets: {reason}; set XDG_RUNTIME_DIR")
         raise BntuiError(sentence.format(folder=folder, reason=reason(error))) from error
-    if not _own(found):
+    if not private(found):
         sentence = _("{folder} is not accessible to you alone; set XDG_RUNTIME_DIR to a private folder")
         raise BntuiError(sentence.format(folder=folder))
     if len(os.fsencode(folder / f"{'0' * 24}.sock")) > LONGEST_SOCKET_PATH:
@@ -81,7 +81,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _own(found: os.stat_result) -> bool:
+def private(found: os.stat_result) -> bool:
     """True for a folder that only this user can access; other users' folders or links in /tmp are never trusted."""
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
@@ -117,7 +117,7 @@ def trusted(address: str, recording: Path) -> Path | None:
         folder, found = path.parent.lstat(), path.lstat()
     except (OSError, ValueError):
         return None
-    safe = _own(folder) and stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
+    safe = private(folder) and stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
     return path if safe and len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else None
 
 

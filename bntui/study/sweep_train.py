@@ -14,6 +14,7 @@ from pathlib import Path
 from bntui import drafts
 from bntui.errors import DataError
 from bntui.insight.claims import Trained, value
+from bntui.link import address
 from bntui.recording.reader import Reader
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import Scenario, parse
@@ -111,8 +112,8 @@ def _stored(name: str, digest: str, contents: bytes) -> Path:
         raise DataError(_("{path} was not received as it was sent: the checksums differ").format(path=name))
     folder = Path(tempfile.gettempdir()) / f"bntui-data-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise DataError(_("{path} belongs to another user").format(path=folder))
+    if not address.private(folder.lstat()):  # of a name that everybody can guess, in a folder where everybody writes
+        raise DataError(_("{folder} is not accessible to you alone; remove it").format(folder=folder))
     place = folder / digest
     place.mkdir(mode=0o700, exist_ok=True)
     path = place / name
