@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from struct import pack
 
 import pytest
 
-from bntui.export import imported, restarts
+from bntui.export import event_files, imported, restarts
 from bntui.export.event_files import read_into
-from bntui.export.logged import Logged
+from bntui.export.logged import RESUMED, TAGS, TWICE, Logged
 from bntui.export.protobuf import double, message, varint
 from bntui.export.records import record
 from bntui.export.thinned import thinned
@@ -50,6 +51,24 @@ def test_a_resumed_job_is_what_tensorboard_shows(marked: bool, tmp_path: Path) -
     assert losses(tmp_path / "x.bntui") == {one.step: one.value for one in shown}
     assert ("TensorBoard leaves out, too: 5\n" in done.stderr) is marked
     assert ("the steps of a tag go back" in done.stderr) is not marked
+
+
+def histogram(tag: str, step: int) -> bytes:
+    proto = double(1, 0.0) + double(2, 1.0) + double(3, 1.0) + message(6, pack("<d", 1.0)) + message(7, pack("<d", 1.0))
+    return record(double(1, 1.0) + varint(2, step) + message(5, message(1, message(1, tag) + message(5, proto))))
+
+
+def test_histograms_have_a_limit_together_which_restarts_give_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_files, "MOST_HISTOGRAMS", 5)
+    path, logged = tmp_path / "x", Logged()
+    first = [histogram(tag, step) for step in range(4) for tag in "ab"]
+    path.write_bytes(b"".join([*first[:2], first[0], *first[2:], start(1), histogram("a", 1), histogram("b", 2)]))
+    read_into(logged, path)
+    # of eight, five are kept, up to a of step 2; the restart forgets those of the steps 1 and 2
+    assert {tag: list(values) for tag, values in logged.histograms.items()} == {"a": [0, 1], "b": [0, 2]}
+    assert (logged.left_out[TAGS], logged.left_out[RESUMED], logged.left_out[TWICE]) == (3, 3, 1)
 
 
 def test_a_restart_concerns_the_files_of_its_folder_only(tmp_path: Path) -> None:

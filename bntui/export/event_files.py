@@ -177,7 +177,7 @@ def _add_value(logged: Logged, encoded: memoryview, step: int, prefix: str) -> N
             logged.others[tag] = None
         return
     known: dict[str, dict[int, Any]] = logged.histograms if isinstance(value, Buckets) else logged.scalars
-    full = isinstance(value, Buckets) and sum(map(len, known.values())) >= MOST_HISTOGRAMS
+    full = isinstance(value, Buckets) and logged.histograms_kept >= MOST_HISTOGRAMS
     if full or (tag not in known and len(logged.scalars) + len(logged.histograms) >= MOST_TAGS):
         logged.left_out[TAGS] += 1
         return

@@ -68,6 +68,8 @@ class Logged:
     prefixes: dict[str, str] = field(default_factory=dict)
     """What was put before a tag."""
     restarts: int = 0
+    histograms_kept: int = 0
+    """Number of histograms of all tags."""
 
     def owns(self, tag: str, prefix: str, raw: bytes) -> bool:
         """False if another tag has become this one before."""
@@ -85,6 +87,7 @@ class Logged:
         known: tuple[dict[str, dict[int, Any]], ...] = (self.scalars, self.histograms)
         tags = [tag for tag, of in self.prefixes.items() if of == prefix]
         self.left_out[RESUMED] += restarts.forget((one[tag] for one in known for tag in tags if tag in one), step)
+        self.histograms_kept = sum(map(len, self.histograms.values()))
         for tag in tags:
             self.last.pop(tag, None)
         if len(set(self.prefixes.values())) == 1:
@@ -95,6 +98,8 @@ class Logged:
         if step in known[tag]:
             self.left_out[TWICE] += 1
             self.times.pop(step, None)  # the value that counts has a time of its own
+        elif isinstance(value, Buckets):
+            self.histograms_kept += 1
         if step < self.last.get(tag, 0):
             self.left_out[BACK] += 1
         self.prefixes.setdefault(tag, prefix)
