@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bntui.errors import RecordingError, ScenarioError, StorageError
+from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.link.requests import ForkRequest
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.history import RunInfo
@@ -277,6 +277,36 @@ def test_a_forks_name_says_what_matters_first(changes: dict[str, Any], name: str
     _config, differences = valid(config, list(changes.items()))
     assert fork_name("p", differences, ()) == name
     assert fork_name("p", differences, {name}) == f"{name} (2)"
+
+
+def test_a_fork_of_many_forks_can_be_read(tmp_path: Path) -> None:
+    """Each name has its parent's in it, and a reader takes a name of at most 1000 characters."""
+    path, long = tmp_path / "x.bntui", "p" * 995
+    session = begin(path, text=f'{DIGITS}\n[[run]]\nname = "{long}"\n')
+    session.epoch(never)
+    hidden = [20 + width for width in range(200)]
+    for changes in ([("training.lr", 0.1)], [("training.lr", 0.1)], [("network.hidden", hidden)]):
+        session.fork(len(session.runs) - 1, 6, changes)
+    session.close()
+    with closing(Reader(path)) as reader:
+        names = [run.name for run in reader.runs]
+    assert len(set(names)) == 4
+    assert max(map(len, names)) <= 1000
+    assert (names[0], names[1]) == (long, f"{'p' * 990}… · lr 0.1")
+    assert names[2] == f"{'p' * 990}…… · again"
+    assert " · hidden [20, 21, 22" in names[3]
+
+
+def test_a_recording_with_all_its_runs_can_have_no_other_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bntui.trainer.fork_checks.MOST_RUNS", 2)
+    session = begin(tmp_path / "x.bntui")
+    session.epoch(never)
+    session.fork(0, 6, [("training.lr", 0.1)])
+    with pytest.raises(UsageError, match="has 2 runs, and can have no more"):
+        session.fork(0, 6, [("training.lr", 0.2)])
+    session.close()
+    with closing(Reader(tmp_path / "x.bntui")) as reader:
+        assert len(reader.runs) == 2
 
 
 def test_none_leaves_out_what_may_be_left_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import NoneType
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -14,10 +15,12 @@ from bntui.errors import Problem, ScenarioError
 from bntui.scenario.checks import DataFacts, check
 from bntui.scenario.complaints import complaints, shown, spell
 from bntui.scenario.engine import with_engine
+from bntui.scenario.fields import LONGEST_LINE
 from bntui.scenario.merge import Merged, frozen, key_path
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import N_, _
+from bntui.text.output import shortened
 
 FIXED: Final = (
     "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.delimiter",
@@ -130,17 +133,20 @@ def forked(
 
 
 def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) -> str:
-    """A unique name for a fork: its parent's name and the changes."""
+    """A unique name for a fork: its parent's name and the changes, within the length that a name may have.
+
+    The name of a fork of a fork of a fork grows; the beginning that all of them share is then cut.
+    """
     ranks = {path: rank for rank, path in enumerate(_TOLD_FIRST)}
     first = sorted(changes, key=lambda change: ranks.get(change.path, len(ranks)))
     words = ", ".join(map(_words, first[:3])) + (", …" if len(changes) > 3 else "")
-    stem = f"{parent} · {words}" if changes else f"{parent} · again"
-    number = 1
-    name = stem
-    while name in taken:
-        number += 1
-        name = f"{stem} ({number})"
-    return name
+    told = shortened(words, LONGEST_LINE // 2) if changes else "again"
+    names = (_with_parent(parent, f" · {told}" + (f" ({number})" if number > 1 else "")) for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def _with_parent(parent: str, told: str) -> str:
+    return shortened(parent, LONGEST_LINE - len(told)) + told
 
 
 def _words(change: Change) -> str:

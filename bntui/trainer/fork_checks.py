@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bntui.errors import ScenarioError, UsageError
 from bntui.recording.opened import Recording
+from bntui.recording.tables import MOST_RUNS
 from bntui.scenario.checks import DataFacts, rest_of_epoch
 from bntui.scenario.fork_plan import over_at_once
 from bntui.text.language import _
@@ -21,6 +22,15 @@ def epoch_of(reader: Recording, parent: int, step: int) -> float:
         sentence = _("run {run} has no keyframe at step {step}")
         raise UsageError(sentence.format(run=parent, step=step))
     return place.epoch
+
+
+def refuse_one_more(runs: int) -> None:
+    """Raise UsageError if a recording with so many runs can have no other one: readers would call it damaged."""
+    if runs >= MOST_RUNS:
+        sentence = _(
+            "the recording has {count} runs, and can have no more; train the scenario again to fork from there"
+        )
+        raise UsageError(sentence.format(count=runs))
 
 
 def refuse_at_its_end(child: Run, reader: Recording, parent: int, step: int) -> None:

@@ -30,7 +30,7 @@ from bntui.trainer.cores.template import Template
 from bntui.trainer.create_recording import created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import FailureWatch, kinds_of
-from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
+from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end, refuse_one_more
 from bntui.trainer.replay import Past
 from bntui.trainer.resumptions import Resumptions, departure
 from bntui.trainer.run import Run
@@ -269,12 +269,13 @@ class Session:
 
         Raises:
             ScenarioError: the changes are not valid, or the fork has nothing to train.
-            UsageError: the parent has no keyframe at this step.
+            UsageError: the parent has no keyframe at this step, or the recording can have no more runs.
             RecordingError: the recording is damaged.
         """
         self.writer.flush()
         with closing(Recording(self.writer.path)) as reader:
             infos, epoch = reader.runs, epoch_of(reader, parent, step)
+            refuse_one_more(len(infos))
             info = infos[parent]
             config, differences = forked(info.config, changes, self._bench.facts)
             self._scalings[len(infos)] = self._scaling(parent)
