@@ -96,6 +96,18 @@ def test_pieces_are_one_course_whenever_they_are_read(db: sqlite3.Connection) ->
     assert live.of(1) == ()
 
 
+def test_whatever_a_seed_failed_of_can_be_read(db: sqlite3.Connection) -> None:
+    """An error of a library may be long, and may name a file whose name is not UTF-8."""
+    reason = "caf\udce9.csv: no memory for " + 2_000 * "[1, 2, 3] "
+    seeds.add(db, SeedPiece(0, 1, 0, np.zeros((len(FIGURES), 3)), SeedEnd("failed", 2.0, reason)))
+    found = SeedCourses()
+    assert found.read(db, 1)
+    (course,) = found.of(0)
+    assert course.end is not None
+    assert course.end.kind == "failed"
+    assert course.end.reason == ("caf.csv: no memory for " + 2_000 * "[1, 2, 3] ")[:9_999] + "…"
+
+
 def test_a_seed_that_is_trained_anew_begins_again(db: sqlite3.Connection) -> None:
     seeds.add(db, SeedPiece(0, 5, 0, figures(7)))
     courses = read(db)

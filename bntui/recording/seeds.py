@@ -19,9 +19,9 @@ import numpy as np
 from bntui.keyframe import MOST_SEEDS, FloatArray
 from bntui.recording.codec import fields_digest
 from bntui.recording.kinds import Whole
-from bntui.recording.tables import FAILED, rows
+from bntui.recording.tables import FAILED, LONGEST_REASON, rows
 from bntui.text.language import N_, _
-from bntui.text.output import clean
+from bntui.text.output import clean, shortened
 
 FIGURES: Final = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """The rows of a block, in this order."""
@@ -85,7 +85,7 @@ def add(db: sqlite3.Connection, piece: SeedPiece) -> None:
         end = (
             piece.end.kind,
             piece.end.epoch,
-            piece.end.reason,
+            shortened(clean(piece.end.reason), LONGEST_REASON),  # of any library's error
             None if math.isnan(piece.end.ratio) else piece.end.ratio,
         )
     row = (piece.run, piece.seed, piece.first, block, *end)

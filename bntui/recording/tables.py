@@ -15,6 +15,8 @@ from bntui.text.language import _
 MOST_RUNS: Final = 256
 MOST_LAYERS: Final = 1000
 MOST_EVENTS: Final = 100_000
+LONGEST_REASON: Final = 10_000
+"""Characters of the reason why a seed has failed."""
 
 LONG: Final = Text(4_000_000)
 """JSON, or the text of a scenario."""
@@ -51,7 +53,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "data": {"name": Text(), "block": Maybe(Blob()), "source": Text(10_000), "digest": DIGEST},
     "seed": {
         "id": ID, "run": RUN, "seed": Whole(0, 2**63 - 1), "first": Whole(), "block": Blob(),
-        "ending": Maybe(OneOf(SEED_ENDINGS)), "epoch": Maybe(EPOCH), "reason": Maybe(Text(10_000)),
+        "ending": Maybe(OneOf(SEED_ENDINGS)), "epoch": Maybe(EPOCH), "reason": Maybe(Text(LONGEST_REASON)),
         "ratio": Maybe(Number(0)), "digest": DIGEST,
     },
 }  # fmt: skip
