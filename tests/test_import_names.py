@@ -108,3 +108,12 @@ def test_files_of_runs_have_names_of_their_own_that_a_system_takes() -> None:
     assert len({name.casefold() for name in found.values()}) == len(names)
     assert max(len(name.encode()) for name in found.values()) <= 120
     assert not any("/" in name or name in {".", ".."} for name in found.values())
+
+
+def test_deep_folders_and_names_that_no_terminal_shows_are_runs_that_can_be_read(tmp_path: Path) -> None:
+    """A reader takes a name of 1 to 1000 characters."""
+    deep = tmp_path / "logs" / Path(*(letter * 250 for letter in "abcde"))
+    logs(deep, scalar("train_loss", 1), scalar("val_loss", 2))
+    logs(tmp_path / "logs" / "\u202e", scalar("train_loss", 3), scalar("val_loss", 4))
+    found, _said = recorded(tmp_path / "logs")
+    assert found == {f"…{'d' * 248}/{'e' * 250}": (1, 2), "run": (3, 4)}

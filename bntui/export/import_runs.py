@@ -31,6 +31,8 @@ from bntui.watching.subject import LoopDescription
 PARTS: Final = ("train", "validation", "valid", "val", "eval", "test")
 """Folders that Keras and others make for the parts of one run; their tags get the name of the part."""
 MOST_RUNS: Final = 100
+LONGEST_NAME: Final = 500
+"""Characters of a run's name; readers take twice as many."""
 _TOGETHER: Final = 500
 """Rows in a transaction."""
 
@@ -66,13 +68,19 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
         by_folder.setdefault(run, []).extend((file, f"{part}/" if part else "") for file in files)
     runs: dict[str, list[tuple[Path, str]]] = {}
     for run, together in by_folder.items():
-        runs[free_name(clean(folder_of(place).name if run == "." else run), runs)] = together
+        runs[free_name(_name(folder_of(place).name if run == "." else run), runs)] = together
     if not runs:
         raise DataError(_("{path}: no event files (their names contain tfevents)").format(path=place))
     if len(runs) > MOST_RUNS:
         sentence = _("{path}: {count} runs, and at most {most} can be imported at once; name one of the folders")
         raise DataError(sentence.format(path=place, count=len(runs), most=MOST_RUNS))
     return runs
+
+
+def _name(folder: str) -> str:
+    """The name of a run in a folder: its path, or the end of a long one."""
+    name = clean(folder) or "run"
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
