@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import resource
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -24,6 +25,8 @@ from bntui.errors import NameTakenError, RecordingError, StorageError
 from bntui.keyframe import Keyframe
 from bntui.link.library import entry, recordings
 from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
+from bntui.recording.copy import copied
+from bntui.recording.draft import Draft
 from bntui.recording.file import file_system, on_network
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import new_path
@@ -300,6 +303,43 @@ def test_nothing_is_ever_overwritten(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_copy_is_complete_or_not_there_and_takes_no_other_ones_name(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = begin(path)
+    for step in range(40):
+        writer.commit(at(step), epoch_end=True)
+    folder = tmp_path / "copies"
+    first = copied(path, folder)  # while it grows: what the journal holds is in it
+    with closing(Reader(first)) as reader:
+        assert len(reader.history(0)) == 40
+    names = [first.name.replace("001", number) for number in ("001", "002", "003")]
+    another = folder / names[1]
+
+    def published(draft: Draft, final: Path) -> None:
+        if not another.exists():
+            another.write_bytes(b"of another process")
+        publish(draft, final)
+
+    publish = Draft.publish
+    with monkeypatch.context() as patch:
+        patch.setattr(Draft, "publish", published)
+        third = copied(path, folder)
+    assert (third.name, another.read_bytes()) == (names[2], b"of another process")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(StorageError, match="cannot write the copy"):
+            copied(path, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    left = {one.name.removesuffix("-shm").removesuffix("-wal") for one in folder.iterdir()}  # which the reader makes
+    assert sorted(left) == names
+    writer.close()
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot write the recording .*/file/x.bntui: File exists"):
@@ -310,8 +350,6 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def small_disk() -> Iterator[None]:
     """A disk that holds 2 MB a file: the kernel refuses what is beyond, as a full one does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))
     yield
