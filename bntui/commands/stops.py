@@ -77,6 +77,8 @@ def _lines(found: JuryResult, width: int | None) -> Iterator[str]:
         yield "  " + found.never_finite
     else:
         best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} epochs recorded")
+        if len(found.epochs) < int(found.epochs[-1]):  # a loop validates now and then
+            best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} validations recorded")
         yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
     yield f"  {found.origin}"
     yield from (f"  {sentence}" for sentence in (found.span, found.otherwise, found.limits) if sentence)

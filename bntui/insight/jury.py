@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bntui.insight.stopping_rules import (
     StoppingRule,
 )
 from bntui.keyframe import BoolArray, FloatArray
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.history import SAME_EPOCH, Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
@@ -95,7 +95,8 @@ class JuryResult:
     """The outcomes of all rules for one run."""
 
     epochs: FloatArray
-    """Epoch numbers at the ends of epochs, shape ``(E,)``."""
+    """The epochs that were judged, ascending, shape ``(E,)``: all, but of a loop of the user's own those in which it
+    validated; the last one is a fraction if the run diverged within an epoch."""
     val_loss: FloatArray
     """Validation loss at those; a fork includes its parent's up to the forking point."""
     best: int | None
@@ -117,6 +118,10 @@ class JuryResult:
     """True if the fork's own early stopping started counting there, without its parent's epochs."""
     watches: bool = False
     """True if the run has early stopping that monitors the same figure as the rules."""
+
+    def row_of(self, epoch: int) -> int:
+        """The place of an epoch among those that were judged; one that was not completed has the next number."""
+        return int(np.searchsorted(self.epochs, epoch - 1 + SAME_EPOCH, side="right"))
 
     @property
     def most(self) -> float:
@@ -235,7 +240,11 @@ def judge(
     info, history = known[run]
     own = info.early_stopping
     jurors = jury(own, wishes)
-    epochs, val_loss, decisions = _decided(_parts(run, known), tuple(juror.rule for juror in jurors))
+    parts = _parts(run, known)
+    if info.watched:
+        broke = any(traits(event.kind).trouble for event in events)
+        parts = (_Part(history, breaks=broke, gaps=info.told.get("by") == "import"),)
+    epochs, val_loss, decisions = _decided(parts, tuple(juror.rule for juror in jurors))
     finite = np.isfinite(val_loss)
     at = int(np.argmin(np.where(finite, val_loss, np.inf))) if finite.any() else None
     lowest = math.nan if at is None else float(val_loss[at])
@@ -245,10 +254,10 @@ def judge(
     return JuryResult(
         epochs=epochs,
         val_loss=val_loss,
-        best=None if at is None else at + 1,
+        best=None if at is None else _number(epochs, at),
         lowest=lowest,
         verdicts=tuple(
-            _priced(juror, decision, val_loss, lowest) for juror, decision in zip(jurors, decisions, strict=True)
+            _priced(juror, decision, epochs, val_loss) for juror, decision in zip(jurors, decisions, strict=True)
         ),
         ended=ended.kind if ended else "",
         ended_at=ended.epoch if ended else recorded,
@@ -275,47 +284,67 @@ def _afresh(child: RunInfo, parent: RunInfo) -> bool:
         return False
 
 
-_Parts = tuple[tuple[RunHistory, float], ...]
-"""Consecutive histories, each with the epoch where it ends."""
+class _Part(NamedTuple):
+    """The history of a run, or of an ancestor up to a fork."""
+
+    history: RunHistory
+    until: float = math.inf
+    """Epoch where it ends."""
+    breaks: bool = True
+    """A last loss that is not finite means that the run diverged, not that its loop has not validated again yet."""
+    gaps: bool = False
+    """A loss of NaN means that nothing was logged in that epoch."""
 
 
-def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: float = math.inf) -> _Parts:
+def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: float = math.inf) -> tuple[_Part, ...]:
     info, history = known[run]
     fork = info.fork
     if fork is None or fork.run not in known:
-        return ((history, until),)
-    return (*_parts(fork.run, known, min(fork.epoch, until)), (history, until))
+        return (_Part(history, until),)
+    return (*_parts(fork.run, known, min(fork.epoch, until)), _Part(history, until))
 
 
 @lru_cache(maxsize=4)  # runs side by side; a run in training has another history at each keyframe
-def _decided(parts: _Parts, rules: tuple[StoppingRule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
+def _decided(
+    parts: tuple[_Part, ...], rules: tuple[StoppingRule, ...]
+) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
     """Epochs, validation losses, and the rules' decisions; cached, because histories never change."""
-    rows = [np.flatnonzero(_complete(history) & (history.epoch <= until + 1e-9)) for history, until in parts]
+    rows = [np.flatnonzero(_complete(part) & (part.history.epoch <= part.until + SAME_EPOCH)) for part in parts]
     epochs, validation, training = (
-        np.concatenate([getattr(history, name)[at] for (history, _until), at in zip(parts, rows, strict=True)])
+        np.concatenate([getattr(part.history, name)[at] for part, at in zip(parts, rows, strict=True)])
         for name in ("epoch", "val_loss", "train_loss")
     )
     losses = LossCurves(validation.tolist(), training.tolist())
     return epochs, validation, tuple(rule.decide(losses) for rule in rules)
 
 
-def _complete(history: RunHistory) -> BoolArray:
+def _complete(part: _Part) -> BoolArray:
     """Mask of the rows at which a tool would validate: the ends of epochs.
 
     If a run diverged within an epoch or before its first step, its last row counts as that epoch's end: the next
     update makes the weights NaN, and they stay NaN.
     """
+    history = part.history
     ends = history.epoch_end & (history.epoch > 0)
-    if len(ends) and not math.isfinite(history.val_loss[-1]):
+    if part.breaks and len(ends) and not math.isfinite(history.val_loss[-1]):
         ends[-1] = True
-    return ends
+    return ends & ~np.isnan(history.val_loss) if part.gaps else ends
 
 
-def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: float) -> RuleOutcome:
-    stop, best = decision.stop, decision.best
-    if not math.isfinite(lowest):
-        best = None  # no epoch is the best; Ignite takes the first, whatever its loss
-    if stop is None:
-        return RuleOutcome(juror, None, best, "", 0.0 if math.isfinite(lowest) else math.nan, 0)
-    given_away = math.nan if best is None else float(val_loss[best - 1]) - lowest
-    return RuleOutcome(juror, stop, best, decision.because, given_away, len(val_loss) - stop)
+def _priced(juror: Juror, decision: Decision, epochs: FloatArray, val_loss: FloatArray) -> RuleOutcome:
+    """The outcome of a decision, which numbers the epochs that were judged from 1."""
+    finite = val_loss[np.isfinite(val_loss)]
+    lowest = float(finite.min()) if len(finite) else math.nan
+    # without a finite loss no epoch is the best; Ignite takes the first, whatever its loss
+    at = None if decision.best is None or not len(finite) else decision.best - 1
+    best = None if at is None else _number(epochs, at)
+    if decision.stop is None:
+        return RuleOutcome(juror, None, best, "", 0.0 if len(finite) else math.nan, 0)
+    stop = _number(epochs, decision.stop - 1)
+    given_away = math.nan if at is None else float(val_loss[at]) - lowest
+    return RuleOutcome(juror, stop, best, decision.because, given_away, _number(epochs, -1) - stop)
+
+
+def _number(epochs: FloatArray, row: int) -> int:
+    """The number of an epoch that was judged, of one that was not completed too."""
+    return math.ceil(float(epochs[row]) - SAME_EPOCH)

@@ -278,8 +278,9 @@ def _marks(found: JuryResult) -> Iterator[_Mark]:
 
 def _free(chart: Chart, taken: Container[tuple[int, int]], found: JuryResult, epoch: int) -> tuple[int, int]:
     """Line and column on the curve at an epoch's end; if they are taken, above or below it, or at last beside it."""
-    value = float(found.val_loss[epoch - 1])
-    column = chart.column(float(found.epochs[epoch - 1]))
+    at = found.row_of(epoch)
+    value = float(found.val_loss[at])
+    column = chart.column(float(found.epochs[at]))
     on_curve = chart.line(value) if math.isfinite(value) else 0
     lines = [*range(on_curve, -1, -1), *range(on_curve + 1, chart.lines)]
     columns = [at for aside in (0, 1, -1, 2, -2) if chart.left <= (at := column + aside) < chart.left + chart.columns]
