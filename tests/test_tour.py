@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from bntui.audit.audit import audit
 from bntui.commands.check import checked
 from bntui.errors import ScenarioError
-from bntui.insight.figures_at import spelled
+from bntui.insight.figures_at import Recorded, spelled
 from bntui.recording.reader import Reader
 from bntui.recording.tour import TourStop
 from bntui.scenario import tour_text
@@ -30,7 +30,7 @@ from bntui.trainer.session import Session
 from bntui.viewer import parts, tour, view_state
 from bntui.viewer.draw.rows import FigureReference, Row, Span, text
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.snapshot import take_snapshot
+from bntui.viewer.snapshot import Snapshot, take_snapshot
 from bntui.viewer.tour_pointer import pointed
 from tests import factory
 from tests.fakes import FakeReader
@@ -212,6 +212,23 @@ def test_a_recording_that_shows_it_differently_says_so() -> None:
         shown = tour.shown(replace(state, tour=number), recorded, bad)
         assert shown is not None
         assert words in shown.answer
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_run_without_a_best_epoch_says_so(early_stopping: bool) -> None:
+    """It diverged in its first epoch: no loss was ever the best, and that of the initial state is not."""
+    run = factory.run_view(0, "diverged", patience=3 if early_stopping else None)
+    history = replace(
+        run.history, val_loss=np.where(run.history.epoch > 0, np.nan, 1.0), best_epoch=run.history.best_epoch * 0
+    )
+    recorded = Recorded([run.info], [history], [()])
+    assert recorded.row(0, "start") == 0
+    assert recorded.row(0, "best") is None
+    snapshot = Snapshot(FakeReader(replace(run, history=history)), (history,), ((),), history.frames(), ((),))
+    state = replace(view_state.first(1), tour=0, revealed=True)
+    shown = tour.shown(state, snapshot, (TourStop("?", "{val_loss}", "curves", at="best"),))
+    assert shown is not None
+    assert shown.answer == "In this recording, this run has no best epoch."
 
 
 def stop(figures: set[FigureReference], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.ShownStop:

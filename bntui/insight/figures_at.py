@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bntui.keyframe import COLUMN
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.keyframe import COLUMN, IntArray
+from bntui.recording.history import SAME_EPOCH, Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
 from bntui.scenario.figures import Place, Quantity
 from bntui.text import figures
@@ -29,7 +29,10 @@ class Recorded:
         return next((run.index for run in self.runs if run.name == name), None)
 
     def row(self, run: int, place: Place) -> int | None:
-        """Row of a place in a run's history; None where the run has not come there, or nothing bad happened in it."""
+        """Row of a place in a run's history.
+
+        None where the run has not come there, has no best epoch, or nothing bad happened in it.
+        """
         history = self.histories[run]
         frames = np.flatnonzero(history.has_frame)
         if not len(frames):
@@ -41,19 +44,25 @@ class Recorded:
         if place == "best":
             return self._best(run, frames)
         epoch = self._first_bad(run) if place == "first bad" else float(place)
-        if epoch is None or epoch > float(history.epoch[frames[-1]]) + 1e-9:
+        if epoch is None or epoch > float(history.epoch[frames[-1]]) + SAME_EPOCH:
             return None
         # the keyframe in which it happened is at the event, or the first one after it
-        at = np.searchsorted(history.epoch[frames], epoch - 1e-9)
+        at = np.searchsorted(history.epoch[frames], epoch - SAME_EPOCH)
         return int(frames[min(int(at), len(frames) - 1)])
 
-    def _best(self, run: int, frames: np.ndarray) -> int:
+    def _best(self, run: int, frames: IntArray) -> int | None:
         history = self.histories[run]
         if self.runs[run].early_stopping is not None:
             best = float(history.best_epoch[frames[-1]])
+            if not best:  # it never had a figure to compare
+                return None
         else:
-            losses = np.where(history.epoch_end & np.isfinite(history.val_loss), history.val_loss, math.inf)
-            best = float(history.epoch[int(np.argmin(losses))])
+            ends = history.epoch_end & (history.step > 0) & np.isfinite(history.val_loss)
+            losses = np.where(ends, history.val_loss, math.inf)
+            at = int(np.argmin(losses))
+            if not math.isfinite(losses[at]):  # it diverged in its first epoch
+                return None
+            best = float(history.epoch[at])
         return int(frames[np.argmin(np.abs(history.epoch[frames] - best))])
 
     def _first_bad(self, run: int) -> float | None:

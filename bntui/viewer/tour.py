@@ -164,6 +164,8 @@ def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:
     if row is None:
         if stop.at == "first bad":
             return _("In this recording, nothing of the kind happened to this run.")
+        if stop.at == "best":
+            return _("In this recording, this run has no best epoch.")
         return _("This run has not come to epoch {epoch} yet.").format(epoch=stop.at)
 
     def value(reference: Quantity) -> float:
