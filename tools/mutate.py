@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 TESTS: Final = {
     "bntui/insight/drift.py": "test_drift",
-    "bntui/insight/jury.py": "test_jury",
+    "bntui/insight/jury.py": "test_jury test_jury_gaps",
     "bntui/insight/stopping_rules.py": "test_stopping_rules",
     "bntui/insight/verdicts.py": "test_verdicts test_kept",
     "bntui/recording/thinning.py": "test_thinning",
