@@ -25,7 +25,8 @@ def _record(reader: Reader, run: int, wishes: Wishes) -> dict[str, Any]:
     found = _judged(reader, run, wishes)
     return {
         "run": reader.runs[run].name,
-        "epochs": len(found.epochs),
+        "epochs": found.checked.recorded,
+        "epochs_judged": len(found.epochs),
         "planned": found.planned,
         "forked_at": found.forked,
         "patience_counted_anew": found.afresh,
@@ -77,11 +78,9 @@ def _lines(found: JuryResult, width: int | None) -> Iterator[str]:
         yield "  " + found.never_finite
     else:
         best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} epochs recorded")
-        if len(found.epochs) < int(found.epochs[-1]):  # a loop validates now and then
-            best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} validations recorded")
-        yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
+        yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=found.checked.recorded)
     yield f"  {found.origin}"
-    yield from (f"  {sentence}" for sentence in (found.span, found.otherwise, found.limits) if sentence)
+    yield from (f"  {sentence}" for sentence in (found.gaps, found.span, found.otherwise, found.limits) if sentence)
     columns = (
         Column(_("rule")),
         Column(_("stops"), right=True),

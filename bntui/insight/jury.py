@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from bntui.errors import ScenarioError
+from bntui.insight.checked_epochs import CheckedEpochs, decided, parts_of
 from bntui.insight.stopping_rules import (
     Decision,
     Ignite,
     Keras,
     Lightning,
-    LossCurves,
     PrecheltGL,
     PrecheltPQ,
     PrecheltUP,
     StoppingRule,
 )
-from bntui.keyframe import BoolArray, FloatArray
-from bntui.recording.history import SAME_EPOCH, Event, RunHistory, RunInfo
+from bntui.keyframe import FloatArray
+from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
@@ -94,11 +93,8 @@ class RuleOutcome:
 class JuryResult:
     """The outcomes of all rules for one run."""
 
-    epochs: FloatArray
-    """The epochs that were judged, ascending, shape ``(E,)``: all, but of a loop of the user's own those in which it
-    validated; the last one is a fraction if the run diverged within an epoch."""
-    val_loss: FloatArray
-    """Validation loss at those; a fork includes its parent's up to the forking point."""
+    checked: CheckedEpochs
+    """The epochs that have a validation loss; a fork includes its parent's up to the forking point."""
     best: int | None
     """Epoch of the lowest validation loss, the first if equal; None without a finite one."""
     lowest: float
@@ -116,12 +112,18 @@ class JuryResult:
     """Epoch at which the run was forked, if its parent's epochs are judged before its own."""
     afresh: bool = False
     """True if the fork's own early stopping started counting there, without its parent's epochs."""
-    watches: bool = False
-    """True if the run has early stopping that monitors the same figure as the rules."""
+    own: Mapping[str, Any] | None = None
+    """The run's early-stopping table; None without early stopping."""
 
-    def row_of(self, epoch: int) -> int:
-        """The place of an epoch among those that were judged; one that was not completed has the next number."""
-        return int(np.searchsorted(self.epochs, epoch - 1 + SAME_EPOCH, side="right"))
+    @property
+    def epochs(self) -> FloatArray:
+        """Where the epochs that have a validation loss end, shape ``(E,)``."""
+        return self.checked.positions
+
+    @property
+    def val_loss(self) -> FloatArray:
+        """Validation loss at those, shape ``(E,)``."""
+        return self.checked.val_loss
 
     @property
     def most(self) -> float:
@@ -155,9 +157,24 @@ class JuryResult:
         return _("judged with its parent's epochs up to epoch {epoch}").format(epoch=figures.epoch(self.forked))
 
     @property
+    def gaps(self) -> str:
+        """How many epochs were judged, in the language in use; empty if all of them were."""
+        epochs, recorded = len(self.epochs), self.checked.recorded
+        if not epochs or epochs == recorded:
+            return ""
+        words = _("judged by the {count} of {epochs} epochs that have a validation loss; patience counts only these")
+        return words.format(count=epochs, epochs=recorded)
+
+    @property
     def otherwise(self) -> str:
-        """Why a fork deviated from the rule that equals its own early stopping; empty if there is no reason."""
-        if self.forked is None or not self.watches:
+        """Why the run deviated from the rules with its own parameters; empty if there is no reason."""
+        if self.own is not None and self.own["monitor"] != WATCHED:
+            return _("its own early stopping monitors {monitor}, the rules val_loss").format(
+                monitor=self.own["monitor"]
+            )
+        if self.own is not None and self.own["mode"] == "max":
+            return _("its own early stopping takes a larger val_loss for better, the rules a smaller one")
+        if self.forked is None or self.own is None:
             return ""
         epoch = figures.epoch(self.forked)
         if self.afresh:
@@ -240,24 +257,19 @@ def judge(
     info, history = known[run]
     own = info.early_stopping
     jurors = jury(own, wishes)
-    parts = _parts(run, known)
-    if info.watched:
-        broke = any(traits(event.kind).trouble for event in events)
-        parts = (_Part(history, breaks=broke, gaps=info.told.get("by") == "import"),)
-    epochs, val_loss, decisions = _decided(parts, tuple(juror.rule for juror in jurors))
-    finite = np.isfinite(val_loss)
-    at = int(np.argmin(np.where(finite, val_loss, np.inf))) if finite.any() else None
-    lowest = math.nan if at is None else float(val_loss[at])
+    checked = decided(parts_of(run, known, events), tuple(juror.rule for juror in jurors))
+    finite = np.isfinite(checked.val_loss)
+    at = int(np.argmin(np.where(finite, checked.val_loss, np.inf))) if finite.any() else None
+    lowest = math.nan if at is None else float(checked.val_loss[at])
     ended = next((event for event in reversed(events) if traits(event.kind).ends == "run"), None)
     recorded = float(history.epoch[-1]) if len(history) else 0.0
     same = own is not None and own["monitor"] == WATCHED
     return JuryResult(
-        epochs=epochs,
-        val_loss=val_loss,
-        best=None if at is None else _number(epochs, at),
+        checked=checked,
+        best=None if at is None else int(checked.numbers[at]),
         lowest=lowest,
         verdicts=tuple(
-            _priced(juror, decision, epochs, val_loss) for juror, decision in zip(jurors, decisions, strict=True)
+            _priced(juror, decision, checked, lowest) for juror, decision in zip(jurors, checked.decisions, strict=True)
         ),
         ended=ended.kind if ended else "",
         ended_at=ended.epoch if ended else recorded,
@@ -268,7 +280,7 @@ def judge(
         ),
         forked=info.fork.epoch if info.fork is not None and info.fork.run in known else None,
         afresh=info.fork is not None and info.fork.run in known and _afresh(info, known[info.fork.run][0]),
-        watches=same,
+        own=own,
     )
 
 
@@ -284,67 +296,13 @@ def _afresh(child: RunInfo, parent: RunInfo) -> bool:
         return False
 
 
-class _Part(NamedTuple):
-    """The history of a run, or of an ancestor up to a fork."""
-
-    history: RunHistory
-    until: float = math.inf
-    """Epoch where it ends."""
-    breaks: bool = True
-    """A last loss that is not finite means that the run diverged, not that its loop has not validated again yet."""
-    gaps: bool = False
-    """A loss of NaN means that nothing was logged in that epoch."""
-
-
-def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: float = math.inf) -> tuple[_Part, ...]:
-    info, history = known[run]
-    fork = info.fork
-    if fork is None or fork.run not in known:
-        return (_Part(history, until),)
-    return (*_parts(fork.run, known, min(fork.epoch, until)), _Part(history, until))
-
-
-@lru_cache(maxsize=4)  # runs side by side; a run in training has another history at each keyframe
-def _decided(
-    parts: tuple[_Part, ...], rules: tuple[StoppingRule, ...]
-) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
-    """Epochs, validation losses, and the rules' decisions; cached, because histories never change."""
-    rows = [np.flatnonzero(_complete(part) & (part.history.epoch <= part.until + SAME_EPOCH)) for part in parts]
-    epochs, validation, training = (
-        np.concatenate([getattr(part.history, name)[at] for part, at in zip(parts, rows, strict=True)])
-        for name in ("epoch", "val_loss", "train_loss")
-    )
-    losses = LossCurves(validation.tolist(), training.tolist())
-    return epochs, validation, tuple(rule.decide(losses) for rule in rules)
-
-
-def _complete(part: _Part) -> BoolArray:
-    """Mask of the rows at which a tool would validate: the ends of epochs.
-
-    If a run diverged within an epoch or before its first step, its last row counts as that epoch's end: the next
-    update makes the weights NaN, and they stay NaN.
-    """
-    history = part.history
-    ends = history.epoch_end & (history.epoch > 0)
-    if part.breaks and len(ends) and not math.isfinite(history.val_loss[-1]):
-        ends[-1] = True
-    return ends & ~np.isnan(history.val_loss) if part.gaps else ends
-
-
-def _priced(juror: Juror, decision: Decision, epochs: FloatArray, val_loss: FloatArray) -> RuleOutcome:
-    """The outcome of a decision, which numbers the epochs that were judged from 1."""
-    finite = val_loss[np.isfinite(val_loss)]
-    lowest = float(finite.min()) if len(finite) else math.nan
-    # without a finite loss no epoch is the best; Ignite takes the first, whatever its loss
-    at = None if decision.best is None or not len(finite) else decision.best - 1
-    best = None if at is None else _number(epochs, at)
-    if decision.stop is None:
-        return RuleOutcome(juror, None, best, "", 0.0 if len(finite) else math.nan, 0)
-    stop = _number(epochs, decision.stop - 1)
-    given_away = math.nan if at is None else float(val_loss[at]) - lowest
-    return RuleOutcome(juror, stop, best, decision.because, given_away, _number(epochs, -1) - stop)
-
-
-def _number(epochs: FloatArray, row: int) -> int:
-    """The number of an epoch that was judged, of one that was not completed too."""
-    return math.ceil(float(epochs[row]) - SAME_EPOCH)
+def _priced(juror: Juror, decision: Decision, checked: CheckedEpochs, lowest: float) -> RuleOutcome:
+    stop, best = (None if at is None else int(checked.numbers[at - 1]) for at in (decision.stop, decision.best))
+    if not math.isfinite(lowest):
+        best = None  # no epoch is the best; Ignite takes the first, whatever its loss
+    if stop is None:
+        return RuleOutcome(juror, None, best, "", 0.0 if math.isfinite(lowest) else math.nan, 0)
+    given_away = math.nan
+    if best is not None and decision.best is not None:
+        given_away = float(checked.val_loss[decision.best - 1]) - lowest
+    return RuleOutcome(juror, stop, best, decision.because, given_away, checked.last - stop)

@@ -1,8 +1,8 @@
 """Implements other tools' stopping rules as pure functions of the losses at the ends of epochs.
 
-All of them monitor the validation loss, where smaller is better, and count epochs from 1.  Parameters have the tools'
-names and defaults.  Values are compared in double precision (Keras with its torch backend, and Lightning with float32
-metrics, compare in float32).
+All of them monitor the validation loss, where smaller is better, and count the epochs that have one, from 1: as in the
+tools, nothing is checked in an epoch without a validation.  Parameters have the tools' names and defaults.  Values are
+compared in double precision (Keras with its torch backend, and Lightning with float32 metrics, compare in float32).
 
 If the loss is never finite, from the first epoch on: Lightning's ``check_finite`` stops at epoch 1; without it, as in
 Keras, the counter grows from the first epoch and patience stops the run, in Keras not before epoch 2.  Ignite takes the
@@ -20,20 +20,26 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class LossCurves:
-    """A rule's input: losses per epoch, sequences of equal length."""
+    """A rule's input: losses of the epochs with a validation, sequences of equal length."""
 
     validation: Sequence[float]
     training: Sequence[float]
+    numbers: Sequence[int] | None = None
+    """Numbers of these epochs, ascending; by default 1, 2, 3, …"""
+
+    def number(self, epoch: int) -> int:
+        """Number among all epochs of the ``epoch``-th one with a validation."""
+        return epoch if self.numbers is None else self.numbers[epoch - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A rule's decision about a run."""
+    """A rule's decision about a run, in epochs with a validation, counted from 1."""
 
     stop: int | None
-    """Epoch after which it stops; None if it never does."""
+    """The one after which it stops; None if it never does."""
     best: int | None
-    """The epoch it considers best when it stops, or at the end; None before the first that counts."""
+    """The one it considers best when it stops, or at the end; None before the first that counts."""
     because: str = ""
     """Name of the parameter or criterion that triggered the stop; empty if none did."""
 
@@ -59,14 +65,14 @@ class Keras:
         delta = abs(self.min_delta)
         lowest, best, wait = math.inf, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
-            if epoch <= self.start_from_epoch:
+            if losses.number(epoch) <= self.start_from_epoch:
                 continue
             wait += 1
             if value + delta < lowest:
                 lowest, best = value, epoch
                 if self.baseline is None or value + delta < self.baseline:
                     wait = 0
-            elif wait >= self.patience and epoch > 1:
+            elif wait >= self.patience and losses.number(epoch) > 1:
                 return Decision(epoch, best, "patience")
         return Decision(None, best)
 

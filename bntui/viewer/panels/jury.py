@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import numpy as np
 from rich.cells import cell_len
 
 from bntui.insight.jury import JuryResult, RuleOutcome, judge
@@ -206,6 +207,7 @@ def _notes(view: View, found: JuryResult, width: int, room: int, *, above: bool 
     for sentence, style, curve in (
         (found.limits, "warn", LEAST_CHART),
         (found.otherwise, "warn", LEAST_CHART),
+        (found.gaps, "warn", LEAST_CHART),
         (found.span, "muted", GOOD_CHART),
         (steps, "muted", GOOD_CHART),
         (found.origin, "muted", GOOD_CHART),
@@ -278,7 +280,7 @@ def _marks(found: JuryResult) -> Iterator[_Mark]:
 
 def _free(chart: Chart, taken: Container[tuple[int, int]], found: JuryResult, epoch: int) -> tuple[int, int]:
     """Line and column on the curve at an epoch's end; if they are taken, above or below it, or at last beside it."""
-    at = found.row_of(epoch)
+    at = int(np.searchsorted(found.checked.numbers, epoch))
     value = float(found.val_loss[at])
     column = chart.column(float(found.epochs[at]))
     on_curve = chart.line(value) if math.isfinite(value) else 0
