@@ -486,17 +486,46 @@ async def test_the_first_bad_tensors_are_visited_in_turn(monkeypatch: pytest.Mon
         await pilot.pause()
         state = lab(pilot).view_state
         assert (state.selected, state.cursor, state.focused) == (0, 4, "layers")
-        assert notices(pilot) == ["plain: pre-activation of linear 2"]
-        assert "! linear 2" in shown(pilot, "layers")
-        assert "! linear 1" not in shown(pilot, "layers")
+        assert "❯ linear 2  pre-activation of linear 2 " in shown(pilot, "strip")
+        assert notices(pilot) == []
+        assert "❯!linear 2" in shown(pilot, "layers")
+        assert "!linear 1" not in shown(pilot, "layers")
         assert "!" in shown(pilot, "strip").splitlines()[1]
         await pilot.press("exclamation_mark")
         await pilot.pause()
         state = lab(pilot).view_state
         assert (state.selected, state.cursor, state.focused) == (1, 5, "gradients")
-        assert "! linear 1" in shown(pilot, "gradients")
+        assert "❯!linear 1" in shown(pilot, "gradients")
+        assert "❯ linear 1  weight gradient of linear 1 " in shown(pilot, "strip")
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "weight gradient of linear 1" not in shown(pilot, "strip")  # it happened in the other run
         await pilot.press("exclamation_mark")
         assert lab(pilot).view_state.selected == 0
+
+
+async def test_a_bad_layer_that_has_no_row_is_scrolled_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = replace(factory.run_view(layers=60), events=(bad(96, "first_bad", "pre-activation", "linear 47"),))
+    reader = FakeReader(deep)
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
+    async with start().run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        assert "linear 47" not in shown(pilot, "layers")
+        await pilot.press("exclamation_mark")
+        await pilot.pause()
+        assert "linear 47" in shown(pilot, "layers")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert lab(pilot).view_state.layer == ""
+
+
+async def test_trouble_without_a_layer_is_said_in_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = FakeReader(replace(factory.run_view(), events=(Event(0, 96, 4.0, "first_bad", "it went wrong"),)))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("exclamation_mark")
+        assert notices(pilot) == ["plain: it went wrong"]
 
 
 @pytest.mark.usefixtures("reader")

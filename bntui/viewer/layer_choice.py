@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from bntui.recording.history import Event, RunInfo
 from bntui.text.language import _
 from bntui.viewer import worst
 from bntui.viewer.blocks import foldable
@@ -27,13 +28,16 @@ def fold(state: ViewState, view: View) -> tuple[ViewState, str]:
     return state, _("Layers fold by the dots in their names, as in encoder.3.fc1; these have no common parts.")
 
 
-def choose(state: ViewState, layer: str, criterion: CriterionName | Literal[""] = "") -> ViewState:
+def choose(
+    state: ViewState, layer: str, criterion: CriterionName | Literal[""] = "", trouble: Event | None = None
+) -> ViewState:
     """Choose a layer, around which panels show their layers; none if empty.
 
     Args:
         criterion: what the layer was found by.
+        trouble: or what went wrong in it.
     """
-    return replace(state, layer=layer, criterion=criterion)
+    return replace(state, layer=layer, criterion=criterion, trouble=trouble)
 
 
 def step(state: ViewState, names: Sequence[str], by: int) -> ViewState:
@@ -59,11 +63,22 @@ def rows(view: View, panel: Panel) -> list[str]:
     return worst.listed(view, [run], [info.name for info in run.info.layers], panel.worst)
 
 
-def to_worst(state: ViewState, view: View, panel: Panel) -> tuple[ViewState, str]:
-    """Choose the worst layer by a panel's criterion, or the next worst after the chosen one.
+def to_trouble(state: ViewState, run: RunInfo, event: Event) -> tuple[ViewState, str]:
+    """Choose the layer in which something went wrong.
 
     Also returns what to say in a notice.  The legend of the timeline says why the layer was chosen, but where a stop
     of a guided tour takes its place.
+    """
+    layer = str(event.arguments.get("layer", ""))
+    there = layer in [info.name for info in run.layers]  # recordings of format 1 do not say
+    chosen = choose(state, layer, trouble=event) if there else choose(state, "")
+    return chosen, "" if there and state.tour is None else f"{run.called}: {event.text}"
+
+
+def to_worst(state: ViewState, view: View, panel: Panel) -> tuple[ViewState, str]:
+    """Choose the worst layer by a panel's criterion, or the next worst after the chosen one.
+
+    Also returns what to say in a notice, see :func:`to_trouble`.
     """
     run = view.runs[view.selected]
     other = worst.beside(view)

@@ -124,6 +124,8 @@ class View:
     """Name of the chosen layer; empty if none is."""
     criterion: CriterionName | Literal[""] = ""
     """What the chosen layer was found by, if it is one of the worst."""
+    trouble: Event | None = None
+    """What went wrong in the chosen layer, if it was found by that."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

@@ -60,6 +60,8 @@ class ViewState:
     """Name of the chosen layer, around which panels show theirs; empty if none is."""
     criterion: CriterionName | Literal[""] = ""
     """What the chosen layer was found by, if it is one of the worst."""
+    trouble: Event | None = None
+    """What went wrong in the chosen layer, if it was found by that."""
 
 
 def first(runs: int, opposite: int = 1) -> ViewState:
@@ -277,4 +279,5 @@ def build_view(
         folded=state.folded,
         layer=state.layer,
         criterion=state.criterion,
+        trouble=state.trouble,
     )

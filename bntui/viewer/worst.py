@@ -177,15 +177,22 @@ def why(run: RunView, criterion: CriterionName, layer: str, other: RunView | Non
     """Why a layer is among the worst: the event of trouble, or the figure that the criterion judges."""
     event = _troubled(run).get(layer)
     if event is not None and CRITERIA[criterion].troubles:
-        short = _("{event} at step {step}").format(event=_(traits(event.kind).word), step=count(event.step))
-        return event.text.rstrip("."), short
+        return _happened(event)
     names = [info.name for info in run.info.layers]
     return CRITERIA[criterion].why(run, other, names.index(layer))
 
 
+def _happened(event: Event) -> Wordings:
+    short = _("{event} at step {step}").format(event=_(traits(event.kind).word), step=count(event.step))
+    return event.text.rstrip("."), short
+
+
 def verdict(view: View) -> Wordings:
-    """The rank of the chosen layer of the selected run, and why it is among the worst; none if it is not judged."""
+    """What went wrong in the chosen layer of the selected run if it was found by that, else its rank among the worst
+    and why; none if it is not judged."""
     run, other = view.runs[view.selected], beside(view)
+    if view.trouble is not None:
+        return _happened(view.trouble) if view.trouble.run == run.info.index else ()
     found = worst(run, view.criterion, other) if view.criterion and run.frame is not None else []
     if not view.criterion or view.layer not in found:
         return ()

@@ -380,7 +380,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._pages.fork_form()
 
     def action_trouble(self) -> None:
-        """Go to the run, keyframe and panel of the next first bad tensor or dead gradient."""
+        """Go to the run, keyframe, panel and layer of the next first bad tensor or dead gradient."""
         unit = self.view_state.unit
         event = troubles.following(troubles.troubles(self.loaded.snapshot.events, unit), self._trouble)
         if event is None:
@@ -390,8 +390,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._select(event.run)
         self.change(view_state.seek(self.view_state, self.loaded.snapshot.stops, epochs.of_event(event, unit)))
         self.action_focus_panel(troubles.panel(event))
-        run = self.reader.runs[event.run]
-        self.notices.say_once(clean(f"{run.called}: {event.text}"))
+        self._say_choice(*layer_choice.to_trouble(self.view_state, self.reader.runs[event.run], event))
 
     def action_family(self) -> None:
         if self.view is not None:
