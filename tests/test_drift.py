@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -356,6 +357,19 @@ def test_layers_that_do_not_fit_are_named() -> None:
     assert shown
     assert {name for name in names if name in left} == set(names) - shown
     assert not any("not shown" in line for line in lines(view(run_view()), 100, 41))
+
+
+@pytest.mark.parametrize("chosen", ["linear 1", "linear 3", "linear 6", "output", ""])
+def test_what_is_not_shown_is_named_once_the_unit_apart_from_its_layer(chosen: str) -> None:
+    drawn = lines(replace(view(run_view(layers=6, drift=True)), layer=chosen), 140, 14)
+    left = next(line for line in drawn if line.startswith("not shown: "))
+    said = left.removeprefix("not shown: ").rstrip().removesuffix(" ([ ] walk)").split(", ")
+    pairs = itertools.pairwise(drawn[: drawn.index(left)])
+    charts = [(one, two) for one, two in pairs if re.match(r"(linear \d|output) ", one)]
+    shown = [f"{one[:9].strip()} {two.split()[0]}" for one, two in charts]
+    every = ["linear 6 unit", *(f"linear {n} all" for n in range(1, 7)), "output all"]
+    named = [name.replace(" (unit 1)", " unit") if "(" in name else f"{name} all" for name in said]
+    assert sorted(named + shown) == sorted(every)
 
 
 def test_a_run_without_such_a_layer_has_a_dash() -> None:

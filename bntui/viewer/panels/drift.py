@@ -120,10 +120,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
         rows += _bands(runs, strand, form, tall if strand is not kept[0] else min(tall + spare, MAX_FIRST))
     rows.append(ruler(runs, form))
     if hidden:
-        shown = {strand.name for strand in kept}
-        rows.append(
-            left_out([strand.name for strand in strands if strand.name not in shown], width, folded=view.folded)
-        )
+        names = [strand.name if strand in layers else f"{strand.name} ({strand.what})" for strand in strands]
+        hidden_names = [name for name, strand in zip(names, strands, strict=True) if strand not in kept]
+        rows.append(left_out(hidden_names, width, folded=view.folded))
     return cells.page(cells.title(width, *map(_, TITLES)), [*rows, *below, *waiting], width, height + len(waiting))
 
 
