@@ -96,11 +96,12 @@ def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
     places = list(product(*(values for _path, values in axes)))
     ranked = tuple(combination(place, at + 1.0, at + 1.1) for at, place in enumerate(places))
     lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), BoardSelection(listed=True), 80, 24)]
-    listed = [line.split() for line in lines[3 : 3 + len(places)]]
+    heading = next(at for at, line in enumerate(lines) if "norm" in line)
+    listed = [line.split() for line in lines[heading + 1 :][: len(places)]]
     assert [
         words[-(len(words) - words.index(place[0])) :][:3] for words, place in zip(listed, places, strict=True)
     ] == [list(place) for place in places]
-    assert {"lr", "norm", "dropout"} <= set(lines[2].split())
+    assert {"lr", "norm", "dropout"} <= set(lines[heading].split())
 
 
 def test_the_map_has_every_mean_at_its_place_and_says_without_color_which_is_best_and_which_failed() -> None:
@@ -129,8 +130,8 @@ PLACES = (("0.1", "batch", "[10]"), ("0.001", "none", "[10, 10]"), ("1.0", "laye
 def coordinates(*ones: Combination, place: tuple[str, ...] = ()) -> list[str]:
     """The lines of the picture of three axes, without the names above it."""
     lines = [text(row) for row in draw(replace(THREE, ranked=ones), BoardSelection(place), 121, 40)]
-    assert lines[2].split() == ["lr", "norm", "hidden", "val_loss"]
-    return lines[3 : next(at for at, line in enumerate(lines) if line.startswith("─"))]
+    names = next(at for at, line in enumerate(lines) if line.split() == ["lr", "norm", "hidden", "val_loss"])
+    return lines[names + 1 : next(at for at, line in enumerate(lines) if line.startswith("─"))]
 
 
 def test_lines_over_parallel_axes_go_from_value_to_value() -> None:
@@ -167,7 +168,8 @@ def test_ranges_are_numbers_on_an_axis_that_may_be_logarithmic() -> None:
     places = [(rate, "none", "[10]") for rate in ("0.001", "0.01", "1.0")]
     ranked = tuple(combination(place, at + 1.0, at + 1.5) for at, place in enumerate(places))
     drawn = replace(THREE, axes=(("training.lr", ()), *THREE.axes[1:]), ranked=ranked)
-    lines = [text(row) for row in draw(drawn, BoardSelection(places[1]), 121, 40)][3:]
+    lines = [text(row) for row in draw(drawn, BoardSelection(places[1]), 121, 40)]
+    lines = lines[next(at for at, line in enumerate(lines) if line.startswith(" lr ")) + 1 :]
     top, middle, bottom = (
         next(row for row, line in enumerate(lines) if line[1:].startswith(sign)) for sign in ("┼1", "●", "★0.001")
     )
@@ -178,15 +180,28 @@ def test_the_list_ranks_and_draws_each_interval_on_the_common_axis() -> None:
     board = replace(BOARD, ranked=ONES[:2])  # from 0.25 to 1
     lines = [text(row) for row in draw(board, BoardSelection(listed=True), 120, 36)]
     first, second = (next(line for line in lines if f" {norm} " in line) for norm in ("batch", "layer"))
-    start = lines[2].index("0.25")
-    assert lines[2].endswith("1")
-    cells = len(lines[2].rstrip()) - start
+    heading = next(line for line in lines if "rank" in line)
+    start = heading.index("0.25")
+    assert heading.endswith("1")
+    cells = len(heading.rstrip()) - start
     for line, mean in ((first, 0.5), (second, 0.75)):
         assert abs((line.index("●") - start) / (cells - 1) - (mean - 0.25) / 0.75) < 1 / cells
     assert first.split()[:2] == ["▸█", "1"]
     assert first.split()[5] == "0.250"
     assert "◂" not in first  # from 0.25 on
     assert "3/3" in first
+
+
+@pytest.mark.parametrize(("look", "size"), [(look, size) for look in (False, True) for size in ((160, 48), (80, 24))])
+@pytest.mark.parametrize("board", [BOARD, THREE])
+def test_marks_and_the_interval_are_explained_where_there_is_room(
+    board: Board, look: bool, size: tuple[int, int]
+) -> None:
+    lines = [text(row) for row in draw(board, BoardSelection(listed=look), *size)]
+    legend = " ".join(lines[1:3])
+    assert "★ the best" in legend
+    assert "● the chosen; a line ends early" in legend if board is THREE and not look else "! a seed failed" in legend
+    assert any("mean 0.500 ± 0.250 over 3 seeds (95 % interval)" in line for line in lines)
 
 
 def test_keys_move_over_the_map_the_list_and_the_seeds_and_stop_at_the_edges() -> None:

@@ -26,6 +26,8 @@ _CELL: Final = FIGURE + 4
 """Cells of a column of the map: a mark, a block, a figure, and a space."""
 _MOST_VALUE: Final = 16
 """Cells of a value that are never cut."""
+_TALL: Final = 24
+"""Rows of a screen from which the legend may have two."""
 _DETAILS: Final = 6
 """Rows for the chosen combination, at least."""
 EMPTY: Final = N_("No trial is done yet.")
@@ -33,7 +35,7 @@ EMPTY: Final = N_("No trial is done yet.")
 
 def draw(board: Board, look: BoardSelection, width: int, height: int) -> tuple[Row, ...]:
     """The whole screen."""
-    rows: list[Row] = [_header(board, width), _legend(board, look, width)]
+    rows: list[Row] = [_header(board, width), *_legend(board, look, width, height)]
     room = height - len(rows) - 1
     if not board.ranked:
         rows.append((Span(f" {_(EMPTY)}", "muted"),))
@@ -65,15 +67,26 @@ def _filled(title: str, room: int) -> Row:
     return (Span(" " * max(room - cell_len(cut(title, room)) + 1, 1)),)
 
 
-def _legend(board: Board, look: BoardSelection, width: int) -> Row:
+def _legend(board: Board, look: BoardSelection, width: int, height: int) -> list[Row]:
+    """What ranks the combinations and what the marks mean: in two rows, where it is too long for one and both fit."""
     better = _("larger is better") if board.larger else _("smaller is better")
     words = _("mean of {goal} over seeds, {better}").format(goal=board.goal, better=better)
     if board.pictured and not board.maps and not look.listed:
         best = _("★ the best, ● the chosen")
-        more = _("{best}; a line ends early if a seed failed, diverged, or was pruned").format(best=best)
-        return (Span(" " + longest(width - 1, f"{words}; {more}", f"{words}; {best}", words, board.goal), "muted"),)
-    more = _("the fuller the block, the better; ★ the best, ! a seed failed, diverged, or was pruned")
-    return (Span(" " + longest(width - 1, f"{words}; {more}", words, board.goal), "muted"),)
+        early = _("{best}; a line ends early if a seed failed, diverged, or was pruned")
+        shorter = _("{best}; a line ends early where a seed has no goal")
+        marks = [early.format(best=best), shorter.format(best=best), best]
+    else:
+        marks = [
+            _("the fuller the block, the better; ★ the best, ! a seed failed, diverged, or was pruned"),
+            _("★ the best, ! a seed failed, diverged, or was pruned"),
+        ]
+    room = width - 1
+    if cell_len(f"{words}; {marks[0]}") > room and height >= _TALL:
+        lines = [longest(room, words, board.goal), longest(room, *marks)]
+    else:
+        lines = [longest(room, *(f"{words}; {each}" for each in marks), words, board.goal)]
+    return [(Span(f" {line}", "muted"),) for line in lines]
 
 
 # --- the heat map ---
@@ -231,9 +244,11 @@ def _chosen(board: Board, look: BoardSelection, width: int, height: int) -> list
         return [*rows, (Span("  " + _("not trained yet"), "muted"),)]
     chosen = look.trial(board)
     if one.finite:
-        sentence = _("mean {mean} ± {half} over {count} seeds") if math.isfinite(one.half) else _("{mean}, one seed")
         told = {"mean": number(one.mean, FIGURE).strip(), "half": number(one.half, FIGURE).strip(), "count": one.finite}
-        rows.append((Span("  " + sentence.format(**told), "text"),))
+        wordings = [
+            _("mean {mean} ± {half} over {count} seeds (95 % interval)"), _("mean {mean} ± {half} over {count} seeds")
+        ] if math.isfinite(one.half) else [_("{mean}, one seed")]  # fmt: skip
+        rows.append((Span("  " + longest(width - 2, *(words.format(**told) for words in wordings)), "text"),))
     room = max(height - len(rows) - 1, 1)
     at = one.tries.index(chosen) if chosen is not None else 0
     top = _first(at, len(one.tries), room)
