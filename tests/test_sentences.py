@@ -92,7 +92,16 @@ def test_events_of_the_older_format_are_read() -> None:
 def test_events_that_can_be_told_are_still_hashable() -> None:
     event = Event.of(0, 1, 1.0, "interrupted", INTERRUPTED, epoch=0.5)
     assert event in {event}
-    assert event.message == "stopped by hand at epoch 0.5"
+    assert event.message == "stopped by the user at epoch 0.5"
+
+
+@pytest.mark.parametrize(
+    ("spoken", "said"), [("en", "stopped by the user at epoch 0.5"), ("ko", "에포크 0.5에서 사용자가 멈춤")]
+)
+def test_what_earlier_versions_recorded_is_shown_in_the_words_of_this_one(spoken: str, said: str) -> None:
+    recorded = Event(0, 1, 1.0, "interrupted", "stopped by hand at epoch 0.5", {"epoch": 0.5})
+    use(spoken)
+    assert recorded.text == said
 
 
 def test_why_training_stopped_is_derived_from_its_figures() -> None:

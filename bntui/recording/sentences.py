@@ -31,7 +31,9 @@ STOPPED_BASELINE: Final = N_(
 )
 FINISHED: Final = N_("finished after {epochs} epochs")
 RESTORED: Final = N_("restored the weights of epoch {epoch}")
-INTERRUPTED: Final = N_("stopped by hand at epoch {epoch:g}")
+INTERRUPTED: Final = N_("stopped by the user at epoch {epoch:g}")
+INTERRUPTED_BEFORE: Final = "stopped by hand at epoch {epoch:g}"
+"""How earlier versions recorded :data:`INTERRUPTED`."""
 ENDED: Final = N_("the training loop ended at epoch {epoch:g}")
 BROKEN: Final = N_("the training loop ended with {error} at epoch {epoch:g}")
 DIVERGED_INITIAL: Final = N_("the loss of the initial network is {loss}")
@@ -127,7 +129,9 @@ EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
     ),
     "finished": EventTraits((FINISHED, ENDED), ends="run", mark="✓", word=N_("finished")),
     "restored_best": EventTraits((RESTORED,)),
-    "interrupted": EventTraits((INTERRUPTED, BROKEN), ends="session", severity="warning", word=N_("stopped")),
+    "interrupted": EventTraits(
+        (INTERRUPTED, INTERRUPTED_BEFORE, BROKEN), ends="session", severity="warning", word=N_("stopped")
+    ),
     "resumed": EventTraits((RESUMED, RESUMED_ELSEWHERE), severity="information"),
     "departed": EventTraits((DEPARTED,), severity="warning"),
     "first_bad": EventTraits(
@@ -198,6 +202,8 @@ def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) 
 
 def _displayed(sentence: str, arguments: Mapping[str, Any]) -> str:
     """The sentence that is displayed in place of a recorded one."""
+    if sentence == INTERRUPTED_BEFORE:
+        return INTERRUPTED
     if sentence != FIRST_BAD:
         return sentence
     if arguments["quantity"] in LOSSES:
