@@ -22,7 +22,7 @@ from bntui.recording.reader import Reader
 from bntui.text import language
 from bntui.viewer import layer_choice, worst
 from bntui.viewer.app import LabApp
-from bntui.viewer.compared import bits, of_layers, sections
+from bntui.viewer.compared import bits, farthest, of_layers, sections
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import BY_NAME, compare
 from bntui.viewer.screens.lab import LabScreen
@@ -207,6 +207,8 @@ def test_figures_are_paired_once_for_the_same_keyframes_and_again_in_another_lan
     first = of_layers(one, other)
     assert of_layers(one, other) is first
     assert of_layers(one, replace(other)) is not first
+    assert farthest(one, other) is farthest(one, other)
+    assert farthest(one, replace(other, layers=one.layers)) is not farthest(one, other)
     assert bits(one, other).differ == 1
     assert bits(one, replace(other, layers=one.layers)).differ == 0
     try:
@@ -214,6 +216,22 @@ def test_figures_are_paired_once_for_the_same_keyframes_and_again_in_another_lan
         assert of_layers(one, other)[0].figures[0].name != first[0].figures[0].name
     finally:
         language.use("en")
+
+
+def test_the_farthest_figure_of_a_layer_is_the_one_that_differs_most() -> None:
+    one, other = ONE.frame, with_layers(AGAIN, {}, {"weight_norm": 3.0, "update_ratio": 1e-9}, {}, {}, {}).frame
+    assert one is not None
+    assert other is not None
+    mine = one.layers[1]
+    shares = {
+        "weight_norm": abs(mine.weight_norm - 3.0) / max(mine.weight_norm, 3.0),
+        "update_ratio": abs(mine.update_ratio - 1e-9) / max(mine.update_ratio, 1e-9),
+    }
+    found = farthest(one, other)
+    assert list(found) == [layer.name for layer in one.layers]
+    assert found[mine.name].figure.field == max(shares, key=lambda name: shares[name])
+    assert found[mine.name].apart == pytest.approx(max(shares.values()))
+    assert all(found[layer.name].apart == 0 for layer in one.layers if layer is not mine)
 
 
 class _Deep(nn.Module):

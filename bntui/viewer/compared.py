@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -147,6 +147,25 @@ def _of_layers(one: Identical[Keyframe], other: Identical[Keyframe], _language: 
     own = {layer.name: layer for layer in one.value.layers}
     names = [*own, *(name for name in theirs if name not in own)]
     return tuple(FigureSection(name, tuple(_of_layer(name, own.get(name), theirs.get(name)))) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class FarthestFigure:
+    """The figure of a layer that differs most."""
+
+    figure: ComparedFigure
+    apart: float
+
+
+def farthest(one: Keyframe, other: Keyframe) -> Mapping[str, FarthestFigure]:
+    """The figure of each layer that differs most, which is found once for the same keyframes."""
+    return _farthest(Identical(one), Identical(other), spoken())
+
+
+@lru_cache(maxsize=2)
+def _farthest(one: Identical[Keyframe], other: Identical[Keyframe], language: str) -> Mapping[str, FarthestFigure]:
+    found = ((section.name, section.farthest) for section in _of_layers(one, other, language))
+    return {name: FarthestFigure(figure, figure.apart) for name, figure in found}
 
 
 def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigure]:

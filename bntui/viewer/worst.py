@@ -14,7 +14,7 @@ from bntui.recording.sentences import traits
 from bntui.text.figures import count, magnitude, percent
 from bntui.text.language import N_, _
 from bntui.viewer import blocks
-from bntui.viewer.compared import of_layers, written
+from bntui.viewer.compared import farthest, written
 from bntui.viewer.moves import columns_of, movements
 from bntui.viewer.view import CriterionName as CriterionName
 from bntui.viewer.view import RunView, View
@@ -116,8 +116,8 @@ def _differences(run: RunView, other: RunView | None) -> list[float]:
     """How far the figure is from the other run's that differs most."""
     if run.frame is None or other is None or other.frame is None:
         return [math.nan] * len(run.info.layers)
-    apart = {section.name: section.farthest.apart for section in of_layers(run.frame, other.frame)}
-    return [min(apart[info.name], LARGEST) or math.nan for info in run.info.layers]
+    found = farthest(run.frame, other.frame)
+    return [min(found[info.name].apart, LARGEST) or math.nan for info in run.info.layers]
 
 
 def _why_differences(run: RunView, other: RunView | None, at: int) -> Wordings:
@@ -125,7 +125,7 @@ def _why_differences(run: RunView, other: RunView | None, at: int) -> Wordings:
     assert other is not None
     assert other.frame is not None
     name = run.info.layers[at].name
-    figure = next(section for section in of_layers(run.frame, other.frame) if section.name == name).farthest
+    figure = farthest(run.frame, other.frame)[name].figure
     one, another = (written(value, figure.kind).strip() for value in (figure.one, figure.other))
     words = _("{figure} is {one} in {run} and {another} in {other}")
     named = words.format(

@@ -11,7 +11,7 @@ from bntui.keyframe import Keyframe
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.text.widths import longest, rjust
-from bntui.viewer.compared import Bits, ComparedFigure, FigureSection, bits, sections
+from bntui.viewer.compared import Bits, ComparedFigure, FigureSection, bits, farthest, sections
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import Panel, compare_rows
@@ -111,12 +111,12 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
 
 def _blocks(view: View, runs: tuple[RunView, RunView], parts: Sequence[FigureSection]) -> list[FigureSection]:
     """The figures of the run, and of each block the one that differs most."""
-    of_run, *layers = parts
-    at = {part.name: part for part in layers}
-    return [
-        of_run,
-        *(FigureSection("", (at[name].farthest,)) for name in listed(view, runs[:1], list(at), PANEL.worst)),
-    ]
+    one, other = (run.frame for run in runs)
+    assert one is not None
+    assert other is not None
+    found = farthest(one, other)
+    names = listed(view, runs[:1], list(found), PANEL.worst)
+    return [parts[0], *(FigureSection("", (found[name].figure,)) for name in names)]
 
 
 def _tables(
