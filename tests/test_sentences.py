@@ -18,6 +18,7 @@ from bntui.recording.sentences import (
     DIVERGED_TRAINING,
     EVENT_KINDS,
     FINISHED,
+    FINISHED,
     INTERRUPTED,
     STOPPED,
     why_stopped,
@@ -102,6 +103,11 @@ def test_what_earlier_versions_recorded_is_shown_in_the_words_of_this_one(spoken
     recorded = Event(0, 1, 1.0, "interrupted", "stopped by hand at epoch 0.5", {"epoch": 0.5})
     use(spoken)
     assert recorded.text == said
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(1, "finished after 1 epoch"), (2, "finished after 2 epochs")])
+def test_one_epoch_is_one(epochs: int, said: str) -> None:
+    assert Event.of(0, 7, 1.0, "finished", FINISHED, epochs=epochs).text == said
 
 
 def test_why_training_stopped_is_derived_from_its_figures() -> None:

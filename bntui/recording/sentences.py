@@ -30,6 +30,8 @@ STOPPED_BASELINE: Final = N_(
     "{best_epoch}, waited {wait}, patience is {patience}"
 )
 FINISHED: Final = N_("finished after {epochs} epochs")
+FINISHED_ONE: Final = N_("finished after {epochs} epoch")
+"""How :data:`FINISHED` is displayed for one epoch; recordings have the one sentence."""
 RESTORED: Final = N_("restored the weights of epoch {epoch}")
 INTERRUPTED: Final = N_("stopped by the user at epoch {epoch:g}")
 INTERRUPTED_BEFORE: Final = "stopped by hand at epoch {epoch:g}"
@@ -204,6 +206,8 @@ def _displayed(sentence: str, arguments: Mapping[str, Any]) -> str:
     """The sentence that is displayed in place of a recorded one."""
     if sentence == INTERRUPTED_BEFORE:
         return INTERRUPTED
+    if sentence == FINISHED:
+        return FINISHED_ONE if arguments["epochs"] == 1 else sentence
     if sentence != FIRST_BAD:
         return sentence
     if arguments["quantity"] in LOSSES:
