@@ -197,6 +197,37 @@ def test_the_audit_believes_the_events_of_a_loss_that_failed(path: Path, reading
     assert not audit(path).ledger.failures
 
 
+@pytest.mark.parametrize("bad", [22, 23, 24, 25, 26, 30])
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_loss_that_fails_between_keyframes_is_placed_at_its_step(
+    path: Path, reading: Any, bad: int, every: int
+) -> None:
+    with record(path) as recorder:
+        for step in range(1, 41):  # ten steps an epoch
+            loss = math.nan if step >= bad else 1.0
+            if step % every:
+                recorder.step(loss=loss)
+            else:
+                recorder.keyframe(step, step / 10, layers(), loss=loss)
+            if step % 10 == 0:
+                recorder.epoch(val_loss=1.0)
+    last = reading().events(0)[-1]
+    assert (last.kind, last.step, last.epoch) == ("diverged", bad, pytest.approx(bad / 10))
+    assert f"at step {bad}" in last.text
+    assert not audit(path).ledger.failures
+
+
+def test_several_losses_of_a_step_name_no_step_after_its_row(path: Path, reading: Any) -> None:
+    with record(path) as recorder:
+        recorder.keyframe(1, 0.1, layers(), loss=1.0)
+        for _ in range(9):
+            recorder.step(loss=1.0)
+        recorder.step(loss=math.nan)
+        recorder.keyframe(3, 0.3, layers(), loss=math.nan)
+    last = reading().events(0)[-1]
+    assert (last.kind, last.step, last.epoch) == ("diverged", 3, pytest.approx(0.3))
+
+
 def test_an_exception_passes_unchanged_and_the_file_is_closed(path: Path, reading: Any) -> None:
     error = KeyError("mine")
 

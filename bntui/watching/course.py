@@ -115,7 +115,7 @@ class Course:
 
     def tell_losses(self, losses: Sequence[float]) -> None:
         """The losses of steps that are not recorded as keyframes, for the mean of their epoch."""
-        self._losses.add(losses, self.step + 1)
+        self._losses.tell(losses)
 
     def keyframe(
         self,
@@ -309,6 +309,7 @@ class Course:
 
     def _frame(self, step: int, epoch: float, figures: Figures) -> Keyframe:
         self._order.advance(step, epoch)
+        self._losses.reach(self.step, self._order.epoch)
         train_loss = self._losses.mean() if figures.train_loss is None else figures.train_loss
         lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
         return Keyframe(
@@ -331,6 +332,7 @@ class Course:
         known: dict[str, Any] = {key: float(value) for key, value in told.items() if value is not None}
         held.frame = replace(held.frame, **known)
         held.epoch_end, self._order.epoch = True, float(number)
+        self._losses.reach(held.frame.step, float(number))
         held.events.append(self._search(figures, held.frame.step, number))
 
     def _search(self, figures: Figures, step: int, epoch: float, *, layers: bool = False) -> BadSearch:
@@ -350,7 +352,8 @@ class Course:
             return []
         if bad is not None and not math.isfinite(loss):
             word = sentences.NAN if math.isnan(loss) else sentences.INFINITE
-            return [self._event("diverged", sentences.DIVERGED_TRAINING, loss=word, **self._here(bad))]
+            epoch = self._order.epoch if self._losses.bad_epoch is None else self._losses.bad_epoch
+            return [self._event("diverged", sentences.DIVERGED_TRAINING, loss=word, step=bad, epoch=epoch)]
         return [self._event("finished", sentences.ENDED, **self._here())]
 
     def _stopped_event(self, state: EarlyStopping) -> Event:
@@ -360,8 +363,8 @@ class Course:
                    "best_epoch": state.best_epoch, "wait": state.wait, "patience": state.patience}  # fmt: skip
         return Event.of(0, self.step, epoch, "stopped_early", sentence, **figures)
 
-    def _here(self, step: int | None = None) -> dict[str, Any]:
-        return {"step": self.step if step is None else step, "epoch": self._order.epoch}
+    def _here(self) -> dict[str, Any]:
+        return {"step": self.step, "epoch": self._order.epoch}
 
     @staticmethod
     def _event(kind: EventKind, sentence: str, /, *, step: int, epoch: float, **arguments: Any) -> Event:
