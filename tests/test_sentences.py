@@ -18,7 +18,6 @@ from bntui.recording.sentences import (
     DIVERGED_TRAINING,
     EVENT_KINDS,
     FINISHED,
-    FINISHED,
     INTERRUPTED,
     STOPPED,
     why_stopped,
