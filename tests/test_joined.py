@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -232,12 +234,28 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
     joined = Joined((two[0], split))
     assert joined.dataset is None
     assert joined.mixed
-    recorded = take_snapshot(joined)
-    view = view_state.build_view(recorded, view_state.opening(joined), dataset=True)
+    assert "These recordings do not share their samples" in _said_of_samples(joined)
+
+
+def test_recordings_of_which_some_have_samples_share_none(two: tuple[Path, Path], tmp_path: Path) -> None:
+    loop = tmp_path / "loop.bntui"
+    write(loop, "plain")
+    with closing(sqlite3.connect(loop)) as connection, connection:
+        connection.execute("DELETE FROM data")
+    other = tmp_path / "other.bntui"
+    shutil.copy(loop, other)
+    for paths in ((two[0], loop), (loop, two[0])):
+        joined = Joined(paths)
+        assert (joined.dataset, joined.mixed) == (None, True)
+        assert "These recordings do not share their samples" in _said_of_samples(joined)
+    assert not Joined((loop, other)).mixed
+
+
+def _said_of_samples(joined: Joined) -> str:
     from bntui.viewer.panels import data
 
-    words = " ".join(text(row).strip() for row in data.draw(view, 60, 10).rows)
-    assert "These recordings learned from different samples" in words
+    view = view_state.build_view(take_snapshot(joined), view_state.opening(joined), dataset=True)
+    return " ".join(text(row).strip() for row in data.draw(view, 60, 10).rows)
 
 
 def test_the_command_line_that_opens_it_again(two: tuple[Path, Path]) -> None:

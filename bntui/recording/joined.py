@@ -172,7 +172,7 @@ class Joined:
 
     @property
     def mixed(self) -> bool:
-        """True if the recordings have different samples, or split them differently."""
+        """True if some recordings have samples, and not all have the same, split in the same way."""
         return self._common_data()[1]
 
     def release(self) -> None:
@@ -234,8 +234,8 @@ class Joined:
             every = [reader.dataset for reader in self._readers]
             first = every[0]
             kept = [data for data in every if data is not None]
-            mixed = len(kept) == len(every) and not all(same_data(kept[0], data) for data in kept[1:])
-            if first is None or len(kept) < len(every) or mixed:
+            mixed = 0 < len(kept) < len(every) or not all(same_data(kept[0], data) for data in kept[1:])
+            if first is None or mixed:
                 self._data = {runs: (None, mixed)}
             else:
                 scalings = tuple(reader.scaling(own) for reader, own in map(self._place, range(runs)))

@@ -105,7 +105,7 @@ class View:
     dataset: RecordedData | None = None
     """The samples, if the recording has them and a panel on the screen shows them."""
     mixed: bool = False
-    """The compared recordings have different samples, so there is no common data to show."""
+    """The compared recordings do not all have the same samples, so there is no common data to show."""
     unit: Unit = "epoch"
     """What the cursor and every axis of time count."""
     time_zoom: int = 0

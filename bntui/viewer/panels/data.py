@@ -50,7 +50,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     data = view.dataset
     if view.mixed:
         sentences = (
-            _("These recordings learned from different samples, or from another part of them."),
+            _("These recordings do not share their samples: some have others, another part of them, or none."),
             _("bntui replay shows the samples of one recording."),
         )
         return cells.notice(_("Data"), sentences, width, height)
