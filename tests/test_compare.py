@@ -224,6 +224,17 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
     assert line.split()[2:] == ["—", "7.5000", "—"]
 
 
+def test_it_is_said_where_no_layer_has_a_name_of_both_runs() -> None:
+    one, other = run_view(layers=2), run_view(1, "other", layers=2)
+    assert other.frame is not None
+    layers = [replace(layer, name=f"block.{at}") for at, layer in enumerate(other.frame.layers)]
+    foreign = replace(other, frame=replace(other.frame, layers=tuple(layers)))
+    said = "no layer has the same name in both runs"
+    assert any(said in line for line in shown(one, foreign))
+    half = replace(other, frame=replace(other.frame, layers=(*layers[:-1], other.frame.layers[-1])))
+    assert not any(said in line for line in shown(one, half))
+
+
 def test_every_scalar_of_the_table_of_measures_is_compared() -> None:
     """But for numbers of runs, sentences, and the percentiles of one unit, which the drift panel draws."""
     one, other = (replace(frame_of(run_view(at, **NORM)), gradient_scale=8.0) for at in (0, 1))

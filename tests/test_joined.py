@@ -25,6 +25,7 @@ from bntui.recording.writer import Writer
 from bntui.viewer import goodbye, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
+from bntui.viewer.live_states import ONLY_LOOKING
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.snapshot import take_snapshot
 from bntui.viewer.widgets import RowsWidget
@@ -299,8 +300,10 @@ async def test_the_laboratory_follows_files_that_grow(tmp_path: Path) -> None:
         header: Any = screen.query_one("#header", RowsWidget)
         assert "epoch 5/60" in text(header.rows[0])
         assert not any("bit for bit equal" in text(row) for row in compare.rows)
-        await pilot.press("space")
-        await pilot.pause()
-        said = [notice.message for notice in app._notifications]
-        assert said == ["A comparison is read-only: open one recording with bntui replay FILE to fork its runs."]
+        for key in ("space", "f", "b", "R", "N"):
+            await pilot.press(key)
+            await pilot.pause()
+            said = [notice.message for notice in app._notifications]
+            assert said == [ONLY_LOOKING], key
+            app.clear_notifications()
     writer.close()

@@ -15,7 +15,9 @@ from bntui.link.requests import ForkRequest
 from bntui.text.language import N_
 
 ONLY_WATCHED: Final = N_("A recorded training loop: only its own script can train on, or train it again.")
-ONLY_LOOKING: Final = N_("A comparison is read-only: open one recording with bntui replay FILE to fork its runs.")
+ONLY_LOOKING: Final = N_(
+    "A comparison is read-only: to train, fork, or write notes, open one recording with bntui replay FILE."
+)
 
 
 @dataclass(frozen=True, slots=True)

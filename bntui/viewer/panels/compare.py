@@ -98,6 +98,10 @@ def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
         )
         style = "text"
     rows.append((Span(longest(width, *(words.format(**every) for words in wordings)), style),))
+    names, others = ({layer.name for layer in frame.layers} for frame in (one.frame, other.frame))
+    if names and others and names.isdisjoint(others):
+        words = _("no layer has the same name in both runs, so that no figures of layers are compared")
+        rows.append((Span(longest(width, words, _("no layer has the same name in both runs")), "warn"),))
     return rows
 
 

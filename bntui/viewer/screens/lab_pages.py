@@ -117,7 +117,8 @@ class LabPages:
             lab.notices.say_once(_(READ_ONLY))
             return
         if lab.loaded.compared or row < 0:
-            lab.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
+            nothing = _("There is no keyframe to note here yet.")
+            lab.notices.say_once(_(live_states.ONLY_LOOKING) if lab.loaded.compared else nothing)
             return
         from bntui.viewer.screens.note import NoteScreen
 
