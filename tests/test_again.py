@@ -91,6 +91,12 @@ def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_prov
     done = bntui("fork", finished, "--run", "0", "--epoch", "2.5", "--set", "network.norm=batch", "--headless")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{finished}\n"
+    said = "begins after step 12 of 'run', epoch 2; changed: network.norm none → batch"  # 2.5 is no keyframe
+    assert f"run · norm batch: {said}" in " ".join(done.stderr.split())
+    assert said in bntui("show", finished, "--run", "1").stdout
+    changes = [{"setting": "network.norm", "before": "none", "after": "batch"}]
+    told = [json.loads(bntui("show", finished, "--run", run, "--json").stdout)["fork"] for run in "01"]
+    assert told == [None, {"run": "run", "step": 12, "epoch": 2.0, "changes": changes}]
     with closing(Reader(finished)) as reader:
         assert [run.name for run in reader.runs] == ["run", "run · norm batch"]
         fork = reader.runs[1].fork
@@ -100,6 +106,15 @@ def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_prov
         assert reader.history(1).step.tolist() == [12, 18, 24, 30, 36]
     with pytest.raises(UsageError, match=r"has no run .nobody."):
         again.place(finished, "nobody", None)
+
+
+def test_a_long_name_leaves_room_for_the_progress_of_its_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    changes = ["network.norm=batch", "network.dropout=0.25", "training.weight_decay=0.001"]
+    done = bntui("fork", finished, "--epoch", "4", *(word for one in changes for word in ("--set", one)), "--headless")
+    assert done.returncode == 0, done.stderr
+    bars = [line for line in done.stderr.splitlines() if " loss " in line and " val " in line]
+    assert all("6/6" in line and len(line) <= 80 for line in bars[-2:])
 
 
 def test_the_self_check_finds_a_departure(finished: Path) -> None:

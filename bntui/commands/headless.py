@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bntui.commands.show import data_lines
+from bntui.commands.show import data_lines, fork_lines
 from bntui.errors import BntuiError, TrainerError
 from bntui.link import OVER, Status
 from bntui.link.client import ME, Trainer
@@ -28,6 +28,10 @@ from bntui.recording.tables import FAILED
 from bntui.text.figures import brief, number
 from bntui.text.language import _
 from bntui.text.output import json_text, say
+from bntui.text.widths import cut_middle
+
+_SHORTEST_NAME: Final = 16
+"""Cells of a run's name beside its bar, at least."""
 
 
 class Reporter(Protocol):
@@ -109,7 +113,10 @@ class ProgressBars:
         for run in reader.runs:
             history = reader.history(run.index)
             if run.index not in self._tasks:
-                self._tasks[run.index] = self._progress.add_task(run.called, total=run.epochs, rate="", losses="")
+                name = cut_middle(run.called, max(self._progress.console.width // 4, _SHORTEST_NAME))
+                self._tasks[run.index] = self._progress.add_task(name, total=run.epochs, rate="", losses="")
+                for line in fork_lines(reader.runs, run.index) if run.index not in self._known.epochs else ():
+                    self._progress.console.print(f"{run.called}: {line}", markup=False, highlight=False)
             self._progress.update(
                 self._tasks[run.index],
                 completed=int(history.epoch[-1]),

@@ -14,6 +14,7 @@ from bntui.keyframe import Distribution, Keyframe
 from bntui.link.live import is_live
 from bntui.link.registry import recorder
 from bntui.recording.as_json import plain, record_of
+from bntui.recording.forked import begins, changed, parent_of
 from bntui.recording.history import Event, LayerInfo, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
@@ -62,6 +63,7 @@ def as_json(reader: Recording, frame: Keyframe) -> str:
         "run": info.name,
         "state": state(reader, frame.run),
         "planned": info.epochs,
+        "fork": _fork_record(reader.runs, info),
         **record_of(frame),
         "epoch_end": place.epoch_end,
         "task": reader.task,
@@ -74,6 +76,22 @@ def as_json(reader: Recording, frame: Keyframe) -> str:
     if frame.predictions is not None:
         record["predictions"]["grid"] = reader.grid
     return json_text(plain(record))
+
+
+def _fork_record(runs: Sequence[RunInfo], info: RunInfo) -> dict[str, Any] | None:
+    """Where a fork begins and what it changes, as a JSON object; None for other runs."""
+    above = parent_of(info)
+    if above is None or info.fork is None:
+        return None
+    changes = [{"setting": path, "before": old, "after": new} for path, old, new in info.fork.changes]
+    return {"run": runs[above].name, "step": info.fork.step, "epoch": info.fork.epoch, "changes": changes}
+
+
+def fork_lines(runs: Sequence[RunInfo], run: int) -> Iterator[str]:
+    """Where a fork begins and what it changes; nothing for other runs."""
+    above, fork = parent_of(runs[run]), runs[run].fork
+    if above is not None and fork is not None:
+        yield "; ".join(filter(None, (begins(fork, repr(runs[above].called)), changed(fork))))
 
 
 def seed_record(course: SeedCourse) -> dict[str, Any]:
@@ -167,6 +185,7 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     if others:
         yield _("other runs, by --run: {names}").format(names=_listed(others))
     yield from seed_lines(reader.seed_courses().of(frame.run))
+    yield from fork_lines(reader.runs, frame.run)
     for event in reader.events(frame.run):
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
+from bntui.recording.forked import parent_of
 from bntui.recording.history import RunInfo
 from bntui.text.widths import cut
 from bntui.viewer.view import RunView
@@ -24,16 +25,11 @@ class Twig(NamedTuple):
     """Box-drawing characters that connect it to its parent; empty for a run of the scenario."""
 
 
-def parent(run: RunInfo) -> int | None:
-    """Number of a fork's parent; None for other runs, and for an untrusted file that names a later run."""
-    return run.fork.run if run.fork is not None and 0 <= run.fork.run < run.index else None
-
-
 def tree(runs: Sequence[RunInfo]) -> tuple[Twig, ...]:
     """All runs, each followed by its forks in the order of their creation."""
     children: dict[int | None, list[int]] = {}
     for run in runs:
-        children.setdefault(parent(run), []).append(run.index)
+        children.setdefault(parent_of(run), []).append(run.index)
 
     def below(above: int | None, lines: str) -> Iterator[Twig]:
         twigs = children.get(above, [])
@@ -56,13 +52,6 @@ def next_run(runs: Sequence[RunInfo], selected: int, by: int, hidden: Collection
 def own_name(run: RunView) -> str:
     """A run's name in the tree; a fork's is without that of its parent, which is displayed above it."""
     return run.name.rpartition(BETWEEN)[2] if run.info.fork is not None else run.name
-
-
-def value_text(value: Any) -> str:
-    """The value of a setting as short text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else "{…}" if isinstance(value, dict) else str(value)
 
 
 def brief(run: RunView, cells: int) -> str:

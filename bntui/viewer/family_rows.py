@@ -10,13 +10,14 @@ from typing import Final
 from rich.cells import cell_len
 
 from bntui.insight.seed_bands import spread_at
+from bntui.recording.forked import begins, changed, parent_of
 from bntui.recording.sentences import EventTraits, traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.text.table import Cell, Column, Line, layout
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, styled
-from bntui.viewer.family import Twig, own_name, parent, tree, value_text
+from bntui.viewer.family import Twig, own_name, tree
 from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.fork.words import SAME_AGAIN, carried_words
 from bntui.viewer.keys import footer_of
@@ -156,17 +157,11 @@ def _told(view: View, run: RunView, width: int) -> list[Row]:
     """The details of a run: its parent, its changes, what it kept, and its events."""
     rows: list[Row] = [(Span(f"{run.mark} {run.name}", f"bold {run.style}"),)]
     sentences: list[tuple[str, str]] = []
-    fork, above = run.info.fork, parent(run.info)
+    fork, above = run.info.fork, parent_of(run.info)
     if fork is not None and above is not None:
         other = view.runs[above]
-        sentence = _("begins after step {step} of {run}, epoch {epoch}")
-        place = {"step": figures.count(fork.step), "epoch": figures.epoch(fork.epoch)}
-        sentences.append((sentence.format(run=f"{other.mark} {other.name}", **place), "text"))
-        if fork.changes:
-            words = ", ".join(f"{path} {value_text(old)} → {value_text(new)}" for path, old, new in fork.changes)
-            sentences.append((_("changed: {changes}").format(changes=words), "text"))
-        else:
-            sentences.append((_(SAME_AGAIN), "text"))
+        sentences.append((begins(fork, f"{other.mark} {other.name}"), "text"))
+        sentences.append((changed(fork) or _(SAME_AGAIN), "text"))
         sentences.append((carried_words(fork.kept, fork.new, 2 * width - 20), "text"))
     sentences += [
         (
