@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from bntui.keyframe import FloatArray
-from bntui.recording.history import RunHistory, Unit, counted
+from bntui.recording.history import Event, RunHistory, Unit, counted
 from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.snapshot import Snapshot, ViewedRecording, recounted
 from bntui.viewer.view import SAME, CriterionName, RunView, View

@@ -390,7 +390,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._select(event.run)
         self.change(view_state.seek(self.view_state, self.loaded.snapshot.stops, epochs.of_event(event, unit)))
         self.action_focus_panel(troubles.panel(event))
-        self._say_choice(*layer_choice.to_trouble(self.view_state, self.reader.runs[event.run], event))
+        self._look.choose_layer(*layer_choice.to_trouble(self.view_state, self.reader.runs[event.run], event))
 
     def action_family(self) -> None:
         if self.view is not None:

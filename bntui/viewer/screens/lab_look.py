@@ -147,17 +147,18 @@ class LabLook:
         """Show one row for each block of layers, or for each layer again."""
         lab = self._lab
         if lab.view is not None:
-            self._choose_layer(*layer_choice.fold(lab.view_state, lab.view))
+            self.choose_layer(*layer_choice.fold(lab.view_state, lab.view))
 
     def worst_layer(self) -> None:
         """Choose the worst layer by what the focused panel shows, or the next worst one."""
         lab = self._lab
         if lab.view is not None:
             panel = layer_choice.judging(lab.view_state.focused, lab.room.regions)
-            self._choose_layer(*layer_choice.to_worst(lab.view_state, lab.view, panel))
+            self.choose_layer(*layer_choice.to_worst(lab.view_state, lab.view, panel))
             lab.action_focus_panel(panel.name)
 
-    def _choose_layer(self, state: ViewState, sentence: str) -> None:
+    def choose_layer(self, state: ViewState, sentence: str) -> None:
+        """Show a layer that was chosen, and a sentence about that unless it is empty."""
         self._lab.change(state)
         self._lab.notices.say_instead(sentence)
 
