@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -394,6 +395,19 @@ def test_no_heading_stands_without_its_noun() -> None:
         for shown in (view(run_view(norm=True)), view(run_view())):
             heading = lines(shown, wide, 9)[0].split("  ")
             assert not {"before", "after"} & {words.strip() for words in heading}, wide
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_heading_is_whole_or_left_out(norm: bool) -> None:
+    """Also where only a run beside the displayed one has a normalization, such as a fork that begins later."""
+    wordings = r"before norm|after norm|after sigmoid|after act\.|saturated"
+    seen = set()
+    for wide in range(20, 130):
+        picture = view(run_view(norm=norm), run_view(1, norm=True, keyframes=0 if norm else 13), pinned=None)
+        heading = lines(picture, wide, 12)[0]
+        assert re.fullmatch(rf"(?:\s+(?:{wordings})(?: +\S+…\S+)?)*\s*", heading), (wide, heading)
+        seen |= set(re.findall(wordings, heading))
+    assert seen == {"before norm", "after norm", "after sigmoid", "after act.", "saturated"}
 
 
 def test_a_layer_without_activation_says_so_once() -> None:

@@ -135,6 +135,8 @@ def _form(
         "fraction": any(info.activation != "none" for run in runs for info in run.info.layers),
     }
     dear = [key for key, known in there.items() if known]
+    # what only runs beside these have keeps its column while there is room, so that no other moves as they come and go
+    dear += [quantity.field for quantity in quantities if quantity.field not in dear]
     tight = TIGHT_MOMENTS + 1
     sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": least_fraction(runs) + 1}
     # names shrink to 6 cells before a column is left out, and to 4 before the first one is
@@ -143,7 +145,7 @@ def _form(
         for i, key in enumerate(dear)
         if 2 + min(longest, 6 if i else 4) + sum(sizes[k] for k in dear[: i + 1]) <= width
     ]
-    shown = tuple(quantity for quantity in quantities if quantity.field in kept or len(kept) == len(dear))
+    shown = tuple(quantity for quantity in quantities if quantity.field in kept)
     name = max(min(longest, width - 2 - sum(sizes[key] for key in kept)), 3)
     spare = width - 2 - name - (sizes["fraction"] if "fraction" in kept else 0)
     column = min(spare // len(shown), MAX_HISTOGRAM + 2)
