@@ -182,6 +182,9 @@ def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name
                 assert lens is not None
                 rows = draw(lens, *size)
                 assert [width(row) for row in rows] == [size[0]] * size[1]
+                if size[0] < 100:  # no frame stands between a row and the edges of the terminal
+                    assert {text(row)[0] for row in rows} == {" "}
+                    assert size[0] < 80 or {text(row)[-1] for row in rows} == {" "}
     assert [width(row) for row in empty("A title", None, *size)] == [size[0]] * size[1]
 
 

@@ -115,10 +115,10 @@ def _evaluation(lens: Lens, width: int) -> list[Row]:
         # it agrees with the two figures above it, unless it is smaller than their last digits
         apart = difference(pairs[1][1], pairs[0][1]) or figure(float(off[marked]))
         rows += [_valued(width, f"{MARK} {words}", value) for words, value in (*pairs, (_("it is off by"), apart))]
-        rows.append(_valued(width, _("most of all values"), figure(most)))
+        rows.append(_valued(width, _("largest difference"), figure(most)))
     rms = slide.figures(lens.state.time).get("evaluation")
     if rms is not None:
-        rows.append(_valued(width, _("all, root mean square"), figure(float(rms[lens.state.chosen]))))
+        rows.append(_valued(width, _("root mean square of all"), figure(float(rms[lens.state.chosen]))))
     if specimen.evaluating is not None:
         mean, var = specimen.evaluating
         pair = f"{figure(mean)} {variance(var)}"
@@ -236,7 +236,7 @@ def _verdict_line(lens: Lens, width: int) -> Row:
     if not found:
         return (share,)
     verdict = found[0]
-    room = width - 3 - cell_len(share.text)
+    room = width - 4 - cell_len(share.text)  # of these, one is a margin at each side
     line = wrap(verdict.sentence, max(room - 2, 2))
     words = line[0] + (" …" if len(line) > 1 else "")
     return share, Span(f"{verdict.mark} ", f"bold {verdict.style}"), Span(words, _style(verdict.style))

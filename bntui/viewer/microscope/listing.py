@@ -51,7 +51,7 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
     slide, state = lens.slide, lens.state
     figures = slide.figures(state.time)
     names = list(figures)
-    room = max(min((width - NAME - 1) // max(len(names), 1), MOST), LEAST)
+    room = max(min((width - NAME - 2) // max(len(names), 1), MOST), LEAST)
     numbers = order(slide, state)
     lines = max(height - 2, 0)
     first = min(max(numbers.index(state.chosen) - lines // 2, 0), max(len(numbers) - lines, 0)) if numbers else 0
@@ -69,9 +69,9 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
     words = longest(width - 1, *([f"{wordings[0]} · {gates}"] if gates else []), *wordings)
     shown = numbers[first : first + lines]
     cells = [_row(lens, figures, chosen, room) for chosen in shown]
-    form = layout(_columns(heading(slide), names, state.sort, room), cells, width)
+    form = layout(_columns(heading(slide), names, state.sort, room), cells, width - 1)
     table = [*form.heading("muted"), *(line for row in cells for line in form.row(row))]
-    rows: list[Row] = [(Span(f" {words}", "muted"),), *map(styled, table)]
+    rows: list[Row] = [(Span(f" {words}", "muted"),), *((Span(" "), *styled(line)) for line in table)]
     return [fit(row, width) for row in (rows + [()] * height)[:height]]
 
 

@@ -17,6 +17,10 @@ from bntui.viewer.microscope.state import Lens
 
 FRAMED: Final = 6
 """Minimum rows of a step with a frame."""
+INDENT: Final = "   "
+"""The cells before the pictures of steps without frames: a margin, and what the letter of the step takes."""
+MARGIN: Final = 1
+"""The cells that stay free at their right, as on the rows above and below."""
 
 NO_VALUES: Final = N_("This training loop was recorded without the values that its layers passed on.")
 
@@ -32,15 +36,16 @@ def framed_steps(lens: Lens, width: int, height: int) -> list[Row]:
 def short_steps(lens: Lens, width: int, height: int) -> list[Row]:
     """The steps without frames, with an axis below each pair; exactly ``height`` rows of ``width`` cells."""
     axes = 1 if height >= 4 * 2 + 2 else 0
+    inner = width - len(INDENT) - MARGIN
     rows: list[Row] = []
     for step, lines in zip(steps(lens), _shared(height - 2 * axes), strict=True):
         focused = lens.state.playing == step.number
-        head = (Span(f"{LETTERS[step.number - 1]} ", "bold accent" if focused else "muted"),)
-        rows += [(*head, *_derived(step, width - 2))] if not _veiled(lens, step) else [head]
+        head = (Span(f" {LETTERS[step.number - 1]} ", "bold accent" if focused else "muted"),)
+        rows += [(*head, *_derived(step, inner))] if not _veiled(lens, step) else [head]
         if lines > 1:
-            rows += [(Span("  "), *row) for row in _seen(lens, step, width - 2, lines - 1)]
+            rows += [(Span(INDENT), *row) for row in _seen(lens, step, inner, lines - 1)]
         if axes and step.number % 2 == 0:
-            rows.append((Span("  "), *_edge(step, width - 2, "frame")))
+            rows.append((Span(INDENT), *_edge(step, inner, "frame")))
     return [fit(row, width) for row in rows]
 
 
