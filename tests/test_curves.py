@@ -84,13 +84,22 @@ def test_everyday_magnitudes_have_no_exponent(value: float) -> None:
         assert float(written.replace("−", "-")) == pytest.approx(signed, rel=near)
 
 
+@given(st.floats(1e-3, 999))
+def test_magnitudes_have_three_digits_also_after_rounding(value: float) -> None:
+    written = figures.magnitude(value).strip()
+    assert len(written.replace(".", "").lstrip("0")) == 3
+    assert float(written) == float(f"{value:.2e}")
+
+
 def test_percent_magnitude_count_epoch() -> None:
     assert [figures.percent(x) for x in (0.796, 0, 1, -0.0001, math.nan, 12.0)] == [
         " 79.6 %", "  0.0 %", "100.0 %", "  0.0 %", "  NaN %", " 1200 %",
     ]  # fmt: skip
-    assert figures.magnitude(2.1e-6) == "2.1e−06"
-    assert figures.magnitude(-2.1e-6) == " −2e−06"
-    assert figures.magnitude(3e120) == "  3e120"
+    assert figures.magnitude(2.1e-6) == " 2.1e−6"
+    assert figures.magnitude(-2.1e-6) == "−2.1e−6"
+    assert figures.magnitude(-2.1e-16) == " −2e−16"
+    assert figures.magnitude(3e120) == "3.0e120"
+    assert figures.magnitude(-3e-120) == "−3e−120"
     everyday = (0.97, 0.0311, 0.00104, 1, 43.21, 970.4, 12345.6, -0.5, -0.00512, 0)
     assert [figures.magnitude(x).strip() for x in everyday] == [
         "0.970", "0.0311", "0.00104", "1.00", "43.2", "970", "12346", "−0.500", "−0.0051", "0",

@@ -94,7 +94,7 @@ def test_ratio_and_verdict() -> None:
     rows = gradients.draw(view(run_view(vanishing=True)), 80, 8).rows
     # 10^(-1.6·3) = 1.58e-5
     (line,) = [row for row in rows if "first/last" in text(row)]
-    assert text(line).strip() == "first/last 1.6e−05  vanishing (limit 1e−3)"
+    assert text(line).strip() == "first/last 1.6e−5  vanishing (limit 1e−3)"
     assert "".join(span.text for row in rows for span in row if span.style == "warn") == text(line).strip()
 
 
@@ -161,7 +161,7 @@ def test_beside_a_run_that_explodes_the_other_one_has_its_own_axis() -> None:
             assert np.argsort(lengths, kind="stable").tolist() == np.argsort(norms, kind="stable").tolist()
         said = [text(row) for row in rows]
         assert sum("own axis" in line for line in said) == 2
-        assert any("update/weight 1.3e+12" in line and "exploding (limit 1)" in line for line in said), said
+        assert any("update/weight 1.3e12" in line and "exploding (limit 1)" in line for line in said), said
 
 
 def test_one_spike_does_not_shorten_the_bars_of_other_keyframes() -> None:
@@ -262,7 +262,7 @@ def test_verdict_stands_below_its_run_and_a_blank_row_between_runs() -> None:
 def test_verdicts_beside_the_rows_keep_all_layers_on_a_low_panel() -> None:
     drawn = lines(view(), 58, 9)
     assert not any("more layer" in line for line in drawn)
-    assert [line.split()[-1] for line in drawn[1:4]] == ["first/last", "1.6e−05", "vanishing"]
+    assert [line.split()[-1] for line in drawn[1:4]] == ["first/last", "1.6e−5", "vanishing"]
     assert [line.split()[-1] for line in drawn[5:8]] == ["first/last", "0.343", "healthy"]
 
 

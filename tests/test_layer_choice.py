@@ -275,4 +275,4 @@ def test_the_row_of_a_block_shows_its_smallest_and_its_largest_gradient() -> Non
     lines = drawn(replace(view(run), folded=True), "gradients", (80, 12))
     found = {line.split()[1]: line.split()[-2:] for line in lines if line.startswith("│●")}
     ends = {name: [ends[0], ends[1].rstrip("│")] for name, ends in found.items()}
-    assert ends == {"stem": ["0.0100", "0.0100"], "body.0": ["0.00500", "0.0300"], "body.1": ["4.0e−05", "0.200"]}
+    assert ends == {"stem": ["0.0100", "0.0100"], "body.0": ["0.00500", "0.0300"], "body.1": ["4.0e−5", "0.200"]}

@@ -127,7 +127,8 @@ def percent(x: SupportsFloat) -> str:
 def magnitude(x: SupportsFloat) -> str:
     """A number in 7 cells with as many digits at any magnitude: ``magnitude(0.97) == '  0.970'``.
 
-    Only what is below 0.001 or from 100,000 on is a power of ten: ``'2.1e−06'``, one digit if negative.
+    Only what is below 0.001 or from 100,000 on is a power of ten, with one digit less where it would not fit:
+    ``' 2.1e−6'``, ``'−2e−12'``.  The digits are counted after rounding: 0.009996 is ``' 0.0100'``.
     """
     value = float(x)
     special = _special(value)
@@ -136,13 +137,12 @@ def magnitude(x: SupportsFloat) -> str:
     if value == 0:
         return "0".rjust(7)
     if 1e-3 <= abs(value) < 99_999.5:
-        for places in range(max(2 - math.floor(math.log10(abs(value))), 0), -1, -1):
+        decades = int(f"{value:.2e}".partition("e")[2])
+        for places in range(max(2 - decades, 0), -1, -1):
             if len(written := _plain(value, places)) <= 7:
                 return written.rjust(7)
-    written = f"{value:.1e}" if value > 0 else f"{value:.0e}"
-    if len(written) > 7:  # an exponent of three digits
-        written = f"{value:.0e}".replace("e+", "e")
-    return written.replace("-", MINUS).rjust(7)
+    written = _short_exponent(value, 1)
+    return (written if len(written) <= 7 else _short_exponent(value, 0)).rjust(7)
 
 
 def count(n: int) -> str:
