@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from rich.cells import cell_len as cell_len
 from rich.cells import chop_cells, set_cell_size
 
+TYING: Final = "±×"
+"""What ties the words on its two sides together: ``98.5 ± 0.2``."""
+
 
 def wrap(sentence: str, cells: int) -> list[str]:
-    """Wrap a sentence to lines of at most ``cells`` cells, between words, or within a word that is longer."""
+    """Wrap a sentence to lines of at most ``cells`` cells, between words, or within a word that is longer.
+
+    A figure stays whole where a line has room for it: ``96.8 %``, ``98.5 ± 0.2``, ``10 × He``.
+    """
     lines: list[str] = []
-    for word in sentence.split():
-        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
-            lines[-1] += f" {word}"
-        else:
-            lines += chop_cells(word, max(cells, 2))
+    for figure in _tied(sentence.split()):
+        for word in (" ".join(figure),) if cell_len(" ".join(figure)) <= cells else figure:
+            if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
+                lines[-1] += f" {word}"
+            else:
+                lines += chop_cells(word, max(cells, 2))
     return lines or [""]
+
+
+def _tied(words: Iterable[str]) -> list[list[str]]:
+    """Words in groups that belong to one figure."""
+    groups: list[list[str]] = []
+    for word in words:
+        if groups and (word[0] in TYING or word[0] == "%" or groups[-1][-1] in TYING):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    return groups
 
 
 def ljust(words: str, cells: int) -> str:
