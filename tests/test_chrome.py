@@ -96,7 +96,7 @@ def test_header_at_160_columns_says_everything() -> None:
     view = factory.view()
     row = chrome.header(view, FACTS, ("❚❚ paused", "warn"), 160)
     said = " bntui   Batch normalization in a sigmoid network"
-    ends = "digits 1,437 + 360 · 100 classes · cpu   ● plain   ▲ batch norm   epoch 12/60   step 288   ❚❚ paused "
+    ends = "digits 1,437 + 360 · 100 classes · cpu   ● plain   ▲ batch norm   epoch 12/60   step 288     ❚❚ paused "
     assert text(row).startswith(said)
     assert text(row).endswith(ends)
     assert set(text(row)[len(said) : -len(ends)]) == {" "}
@@ -112,6 +112,22 @@ def test_header_keeps_place_and_state_at_every_width(cells: int, runs: int, sele
     assert "▶ running 5/s" in shown
     assert view.runs[view.selected].mark in shown
     assert width(chrome.header(view, FACTS, ("▶ running 5/s", "good"), cells)) == cells
+
+
+@pytest.mark.parametrize("cells", [80, 120, 160])
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+@pytest.mark.parametrize("within", [False, True])
+def test_nothing_in_the_header_moves_from_keyframe_to_keyframe(unit: Unit, cells: int, within: bool) -> None:
+    run = factory.run_view(keyframes=61)
+    epoch = run.history.epoch - (0.5 if within else 0) * (np.arange(61) % 2)
+    run = replace(run, history=counted(replace(run.history, epoch=epoch), unit))
+    columns = set()
+    for row in range(61):
+        seen = replace(run, row=row)
+        view = replace(factory.view(seen), cursor=float(run.history.position[row]), unit=unit)
+        words = text(chrome.header(view, FACTS, ("▶ running 5/s", "good"), cells))
+        columns.add(tuple(words.index(part) for part in ("● plain", "epoch ", "step ", "▶")))
+    assert len(columns) == 1
 
 
 def test_header_before_the_first_keyframe() -> None:

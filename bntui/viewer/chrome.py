@@ -101,23 +101,27 @@ def _seeds_left(status: Status) -> str:
 def where(view: View) -> tuple[str, str]:
     """The cursor's place as on the timeline, with the step of the selected run there, or where that run ended before.
 
-    The second wording is the place alone.
+    Both are as wide as they will be at the end of the run, so that what stands beside them does not move.  The second
+    wording is the place alone.
     """
     run = view.runs[view.selected]
     if run.row < 0 and not begins(run):
         return (_("no keyframe yet"),) * 2
     end = count(round(run.end if view.cursor <= run.end + SAME else view.end))
     at = epochs.text(view.cursor, view.unit)
+    step, steps, most_epochs = count(int(run.history.step[run.row])), count(run.last_step), epochs.widest(run)
     if view.unit == "step":
-        place = _("step {step}/{steps}").format(step=at, steps=end)
+        place = _("step {step}/{steps}").format(step=at, steps=end) + " " * (len(end) - len(at))
     else:
-        place = _("epoch {epoch}/{epochs}").format(epoch=at, epochs=end)
+        place = _("epoch {epoch}/{epochs}").format(epoch=at, epochs=end) + " " * (most_epochs - len(at))
     if run.row < 0:
         return f"{place}   {begins(run)}", begins(run)
     if (behind := lag(view, run)) is not None:
         return f"{place}   {behind}", place
-    step, epoch = count(int(run.history.step[run.row])), figures.epoch(run.history.epoch[run.row])
-    there = _("epoch {epoch}").format(epoch=epoch) if view.unit == "step" else _("step {step}").format(step=step)
+    if view.unit == "step":
+        there = _("epoch {epoch}").format(epoch=figures.epoch(run.history.epoch[run.row]).ljust(most_epochs))
+    else:
+        there = _("step {step}").format(step=step.ljust(len(steps)))
     return f"{place}   {there}", place
 
 

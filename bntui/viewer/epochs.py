@@ -15,6 +15,8 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.view import RunView, View
 
+_FIRST: Final = 4
+"""Keyframes that show whether a run has some within epochs: its initial state, where it begins, and the next ones."""
 SHORT: Final = 100
 """Epochs that the curves show from the start; with a longer run their axis grows."""
 
@@ -66,6 +68,12 @@ def of_epoch(history: RunHistory, epoch: float) -> float:
 def text(position: float, unit: Unit) -> str:
     """A position as text of variable width: ``'12.04'`` epochs, ``'1,437'`` steps."""
     return figures.count(round(position)) if unit == "step" else figures.epoch(position)
+
+
+def widest(run: RunView) -> int:
+    """Cells of the longest number of epochs at a keyframe of a run: ``60``, or ``60.00`` if some are within epochs."""
+    within = np.modf(run.history.epoch[:_FIRST])[0].any()
+    return len(figures.epoch(run.info.epochs)) + (len(".00") if within else 0)
 
 
 def name(unit: Unit) -> str:

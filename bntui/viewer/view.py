@@ -68,11 +68,16 @@ class RunView:
         """
         if self.info.watched:
             return self._end_of_loop
-        if self.history.unit == "epoch":
-            return float(self.info.epochs)
+        return float(self.info.epochs if self.history.unit == "epoch" else self.last_step)
+
+    @property
+    def last_step(self) -> int:
+        """Planned number of the run's last step; of a watched run, that of the last recorded one."""
+        if self.info.watched:
+            return int(self.history.step[-1]) if len(self.history) else 0
         fork = self.info.fork
         before, since = (fork.step, fork.epoch) if fork is not None else (0, 0.0)
-        return float(before + math.ceil((self.info.epochs - since) * self.info.steps_per_epoch - 1e-6))
+        return before + math.ceil((self.info.epochs - since) * self.info.steps_per_epoch - 1e-6)
 
     @property
     def _end_of_loop(self) -> float:
