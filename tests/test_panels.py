@@ -54,6 +54,18 @@ def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> N
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_a_name_of_a_run_is_whole_or_ends_in_dots(panel: Panel) -> None:
+    names = "eight hidden layers of one hundred · norm batch", "eight hidden layers of one hundred units"
+    shown = view(*(run_view(at, name, dropout=0.2, patience=3 - at) for at, name in enumerate(names)))
+    shown = with_data(shown, recorded_data("plane"))
+    for cells, lines in SIZES:
+        spans = [span for row in panel.draw(shown, cells, lines).rows for span in row]
+        for run in shown.runs:
+            named = [span.text.strip(f"{run.mark}━╍ ") for span in spans if span.click == run.click]
+            assert all(name in ("", run.name) or "…" in name for name in named), (cells, lines, named)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 def test_a_panel_is_a_pure_function(panel: Panel) -> None:
     one = panel.draw(view(), 80, 20)
     panel.draw(view(run_view(nan=True)), 50, 10)

@@ -13,7 +13,6 @@ from bntui.text.language import _, ngettext
 from bntui.text.widths import longest as longest_fitting
 from bntui.viewer.draw.cells import cut
 from bntui.viewer.draw.rows import FigureReference, Row, Span, fit, join
-from bntui.viewer.family import brief
 from bntui.viewer.panels import curves_bands
 from bntui.viewer.view import RunView, View
 
@@ -117,7 +116,7 @@ def _hidden(view: View, width: int) -> list[Row]:
 
 def short_names(runs: Sequence[RunView], size: int) -> list[str]:
     """The runs' names in exactly so many cells each; of names that would read the same the ends stay."""
-    names = [brief(run, size) if run.info.fork is not None else cut(run.name, size) for run in runs]
+    names = [cut(run.name, size) for run in runs]
     ends = [_end_of(run.name, size) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
     return [set_cell_size(name, size) for name in ends]
 

@@ -174,8 +174,9 @@ def _headings(columns: Sequence[QuantityColumn], form: MapLayout) -> list[Row]:
     first: list[Span] = [Span(" " * (form.name + 1))]
     for run in dict.fromkeys(column.run.info.index for column in columns):
         own = [column for column in columns if column.run.info.index == run]
-        name = Span(f"{own[0].run.mark} {own[0].run.name}", own[0].run.style, own[0].run.click)
-        first += [*fit((name,), (form.map + GAP) * len(own) - GAP), gap]
+        of, size = own[0].run, (form.map + GAP) * len(own) - GAP
+        name = Span(f"{of.mark} {cells.cut(of.name, size - 2)}", of.style, of.click)
+        first += [*fit((name,), size), gap]
     second: list[Span] = [Span(" " * (form.name + 1))]
     for column in columns:
         quantity = column.quantity

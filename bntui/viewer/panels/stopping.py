@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import longest, wrap
-from bntui.viewer.draw.cells import begins, notice, page, sparkline
+from bntui.text.widths import ljust, longest, wrap
+from bntui.viewer.draw.cells import begins, cut, notice, page, sparkline
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.panels import Panel
@@ -109,7 +109,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     style = f"bold {run.style}" if bold else run.style
     label = (
         Span(f"{run.mark} ", f"bold {run.style}", run.click),
-        Span(set_cell_size(run.name, names), style, run.click),
+        Span(ljust(cut(run.name, names), names), style, run.click),
     )
     if run.row < 0:
         return [_Line(0, (*label, Span("  " + (begins(run) or _("nothing recorded at the cursor")), "muted")))]
@@ -151,7 +151,8 @@ def _watching(run: RunView, state: _State, course: Watched, events: list[Event],
     elif _cells(head) <= width:
         lines = [_Line(0, head), _Line(2, join([Span("  ")], best))]
     else:
-        name = set_cell_size(label[1].text, max(min(cell_len(label[1].text), width - 3 - _cells(gauge)), 0))
+        size = max(min(cell_len(label[1].text), width - 3 - _cells(gauge)), 0)
+        name = ljust(cut(run.name, size), size) if size else ""
         lines = [
             _Line(0, join([label[0], label[1]._replace(text=name + " ")], gauge)),
             _Line(2, join([Span("  ")], best)),

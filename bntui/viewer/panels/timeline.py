@@ -14,6 +14,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import cut, cut_middle, longest, wrap
 from bntui.viewer import epochs
 from bntui.viewer.draw.cells import CHOSEN
+from bntui.viewer.draw.cells import cut as cut_name
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.monitor import best_row
@@ -187,14 +188,16 @@ def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
 
 
 def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> list[Row]:
-    """One event, with its words wrapped if they are long."""
+    """One event, with its words wrapped if they are long; the run's name has at most half of their room."""
     style = "text" if mark.place <= cursor else "muted"
-    head = (
+    when: Row = (
         Span(" " * left),
         Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style, tells=_tells(mark, run)),
         Span(f"{mark.glyph} ", mark.style),
-        Span(f"{run.mark} {run.name}  ", run.style, run.click),
     )
+    room = (width - width_of(when) - 4) // 2
+    name = f" {cut_name(run.name, room)} " if room >= 4 else ""
+    head: Row = (*when, Span(f"{run.mark}{name} ", run.style, run.click))
     indent = width_of(head)
     first, *rest = wrap(mark.words, max(width - indent, 6))
     return [(*head, Span(first, style)), *((Span(" " * indent), Span(line, style)) for line in rest)]
