@@ -249,7 +249,7 @@ def test_what_is_never_reached_is_counted_and_not_averaged() -> None:
     compared = comparison(f"{a} < 0.5 * {b}")
     judgement = judged(compared, found)
     assert (judgement.verdict, judgement.method, judgement.favorable) == ("holds", "sign", 10)
-    assert "b 9.0 ± 0.0 (6/10); true in 10 of 10 seeds" in explained(compared, found)
+    assert "b = 9.0 ± 0.0 (6/10); true in 10 of 10 seeds" in explained(compared, found)
     never = seeds(a, b, *[(math.inf, math.inf)] * 10)
     assert "a not reached, b not reached; true in 0 of 10 seeds" in explained(compared, never)
     assert judged(compared, never).verdict == "undecided"

@@ -1,9 +1,11 @@
 """Measures the claims of the built-in scenarios, and writes what is shown of them.
 
     python -m tools.measure_claims [--seeds 10] [--jobs N]
+    python -m tools.measure_claims --words
 
 Writes ``scenarios/measured/NAME.json`` for each scenario, which the gallery reads, and ``docs/effects.md``.  What is in
 the cache of ``bntui verify`` is not trained again.  A scenario whose data is missing keeps what was measured before.
+``--words`` writes the sentences about the claims again, of the figures that are stored, and trains nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from typing import Any
 
 from bntui.commands.verify import labels, legend
 from bntui.insight.claim_words import explained, heading, quoted, rows
-from bntui.insight.claims import spread
+from bntui.insight.claims import Seeds, spread
 from bntui.scenario.claim_expression import quantity
+from bntui.scenario.figures import Comparison
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Scenario, load
 from bntui.scenario.measured import SEEDS, path_of, placeholders
@@ -76,12 +79,37 @@ def quotes(scenario: Scenario, seeds: Mapping[int, Mapping[str, Mapping[str, flo
 
 
 def _said(study: VerifiedScenario, number: int) -> dict[str, str]:
-    one, said = study.claims[number], {}
+    one = study.claims[number]
+    return _words(study.scenario, one.comparison, one.seeds)
+
+
+def _words(scenario: Scenario, compared: Comparison, seeds: Seeds) -> dict[str, str]:
+    said = {}
     for language in LANGUAGES:
         use(language)
-        said[language] = explained(one.comparison, one.seeds, labels(study.scenario))
+        said[language] = explained(compared, seeds, labels(scenario))
     use("en")
     return said
+
+
+def say_again() -> None:
+    """Write the sentences about claims again, of the figures that are stored."""
+    page = PAGE.read_text(encoding="utf-8")
+    for card in scenarios():
+        scenario, kept = load(card.path), path_of(card.path)
+        stored = json.loads(kept.read_text(encoding="utf-8")) if scenario.claims else {"claims": []}
+        for claim, one in zip(scenario.claims, stored["claims"], strict=True):
+            used = list(claim.comparison.quantities)
+            seeds = {
+                int(seed): {str(each): runs[each.run][each.column] for each in used}
+                for seed, runs in stored["figures"].items()
+            }
+            said = _words(scenario, claim.comparison, seeds)
+            page = page.replace(f"  {one['said']['en']}\n", f"  {said['en']}\n")
+            one["said"] = said
+        if scenario.claims:
+            kept.write_text(json.dumps(stored, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def page(studies: Sequence[tuple[str, VerifiedScenario]]) -> str:
@@ -125,7 +153,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--words", action="store_true", help="train nothing")
     given = parser.parse_args()
+    if given.words:
+        return say_again()
     cards = [card for card in scenarios() if load(card.path).claims]
     studies = verified([load(card.path) for card in cards], given.seeds, given.jobs)
     for card, study in zip(cards, studies, strict=True):

@@ -70,8 +70,10 @@ def explained(compared: Comparison, seeds: Seeds, labels: Mapping[str, str] | No
 
 
 def _side(used: Quantity, seeds: Seeds, labels: Mapping[str, str]) -> str:
-    figures = spelled(used, spread(used, seeds), len(seeds))
-    return f"{labels.get(used.run, used.run)} {figures}" if used.run else figures
+    """A figure of a run; a sign is between them, because names of runs end in numbers: ``patience 3 = 9.4 ± 4.4``."""
+    found = spread(used, seeds)
+    figures = spelled(used, found, len(seeds))
+    return f"{labels.get(used.run, used.run)}{' = ' if found.count else ' '}{figures}" if used.run else figures
 
 
 def _seeds_say(compared: Comparison, found: Judgement, labels: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len as cell_len
 from rich.cells import chop_cells, set_cell_size
 
-TYING: Final = "±×"
+TYING: Final = "±×="
 """What ties the words on its two sides together: ``98.5 ± 0.2``."""
 
 
