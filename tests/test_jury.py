@@ -314,6 +314,14 @@ def test_the_sign_beside_what_is_lost_is_explained() -> None:
     assert "!" not in words(drawn(run_of([1.0, 0.9, 0.8]), 158, 30))
 
 
+def test_no_rule_stands_out_where_no_loss_was_ever_finite() -> None:
+    rows = drawn(run_of([math.nan] * 4), 118, 20).rows
+    red = [text(row) for row in rows if any("bad" in span.style and span.text.strip() for span in row)]
+    assert len(red) == 1
+    assert "never finite" in red[0]
+    assert not any("!" in text(row) for row in rows)
+
+
 def test_within_an_epoch_nothing_is_judged() -> None:
     run = run_of(BUMPY[:5])
     ends = run.history.epoch_end.copy()

@@ -130,7 +130,9 @@ def _end(found: JuryResult) -> float:
 
 
 def _look(found: JuryResult, verdict: RuleOutcome) -> _Look:
-    """The rules that lose most come to the eye first."""
+    """The rules that lose most come to the eye first; where no loss was ever finite, none loses more than another."""
+    if found.best is None:
+        return _Look("muted", " ")
     if math.isnan(verdict.given_away) or (verdict.given_away > 0 and verdict.given_away == found.most):
         return _Look("bold bad", "!")
     if verdict.given_away > 0:
