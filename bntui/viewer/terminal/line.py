@@ -26,6 +26,7 @@ from bntui.viewer.terminal import ground, pacing, textual_private
 from bntui.viewer.terminal.image import Image, Part
 from bntui.viewer.terminal.line_driver import PacedDriver
 from bntui.viewer.terminal.textual_private import TextualApp
+from bntui.viewer.terminal.typed import Typed, Typing
 
 COLUMNS: Final = 32
 ROWS: Final = 4
@@ -206,6 +207,7 @@ class PacedApp(TextualApp[ReturnType]):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.sender = Sender(self, self._write)
+        self._typing = Typing(self)
 
     def get_driver_class(self) -> type[Driver]:
         return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else PacedDriver
@@ -221,7 +223,10 @@ class PacedApp(TextualApp[ReturnType]):
             event, (events.Key, events.MouseDown, events.Paste, events.MouseScrollDown, events.MouseScrollUp)
         ):
             self.sender.hurry()
-        await super().on_event(event)
+        if isinstance(event, Typed) and not event.is_forwarded:
+            await self._typing.take(event, super().on_event)
+        else:
+            await super().on_event(event)
 
     def _write(self, data: str) -> None:
         driver = textual_private.driver_of(self)
