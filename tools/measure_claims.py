@@ -156,7 +156,8 @@ def main() -> None:
     parser.add_argument("--words", action="store_true", help="train nothing")
     given = parser.parse_args()
     if given.words:
-        return say_again()
+        say_again()
+        return
     cards = [card for card in scenarios() if load(card.path).claims]
     studies = verified([load(card.path) for card in cards], given.seeds, given.jobs)
     for card, study in zip(cards, studies, strict=True):
