@@ -5,6 +5,8 @@ If both are plausible, the file is refused, because a guess could lose a sample;
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,11 +16,14 @@ from typing import Final
 from bntui.errors import DataError
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.trainer.data.cells import MISSING, is_number, is_word
+from bntui.trainer.data.cells import COMMA, MISSING, POINT, is_date, is_number, is_word, number
 from bntui.trainer.data.contents import listed
 from bntui.trainer.data.text_file import cells_of
 
 LONGEST_NAME: Final = 200
+
+_UNNAMED: Final = re.compile(r"Unnamed: \d+(\.\d+)*", re.ASCII).fullmatch
+"""pandas' name of a column without one, however often the file was read and saved since."""
 
 Row = tuple[int, list[str]]
 
@@ -82,6 +87,7 @@ def _found(path: Path, rows: Sequence[Row], choice: bool | None, comments: Seque
         return _named(first)
     if choice is None and comments:
         names = cells_of(comments[-1].lstrip("#").strip(), delimiter)
+        names[:1] = [name or "#" for name in names[:1]]
         if len(names) == len(first) == len(set(names)) and all(map(is_word, names)):
             return _named(names, header=False, from_comment=True)
     return _numbered(len(first))
@@ -102,7 +108,7 @@ def _named(
 ) -> Head:
     bare = [clean(cell)[:LONGEST_NAME].strip() for cell in cells]
     names = tuple(cell or column_name(number) for number, cell in enumerate(bare, 1))
-    unnamed = frozenset(index for index, cell in enumerate(bare) if not cell or cell == f"Unnamed: {index}")
+    unnamed = frozenset(index for index, cell in enumerate(bare) if not cell or _UNNAMED(cell))
     return Head(names, unnamed, header, row_names, trailing, from_comment)
 
 
@@ -125,23 +131,28 @@ def _is_header(path: Path, line: int, first: Sequence[str], columns: Sequence[Se
 
 def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | None:
     """True for names, False for values, None if both are plausible."""
-    words = [index for index, cell in enumerate(first) if is_word(cell)]
+
+    def over_number(index: int) -> bool:
+        return all(is_number(cell) or cell in MISSING for cell in columns[index])
+
+    words = [index for index, cell in enumerate(first) if is_word(cell) or (is_date(cell) and over_number(index))]
     numbers = [index for index, cell in enumerate(first) if is_number(cell)]
     recurring = [index for index in words if first[index] in columns[index]]
-    over_numbers = [index for index in words if all(is_number(cell) or cell in MISSING for cell in columns[index])]
+    over_numbers = [index for index in words if over_number(index)]
     if not numbers:
         return _judged_words(words, recurring, over_numbers)
-    labels = [first[index] for index in numbers]
+    labels, below = [first[index] for index in numbers], [columns[index] for index in numbers]
     from_zero = labels == [str(number) for number in range(len(labels))] and numbers[-1] == numbers[0] + len(labels) - 1
-    never_whole = [not any(_is_whole(cell) for cell in columns[index]) for index in numbers]
+    never_whole = [not any(map(_is_whole, column)) for column in below]
     if not words:
-        return _judged_numbers(first, from_zero, never_whole)
+        unlike = len(labels) > 2 and _unlike(labels, below)
+        return _judged_numbers(first, from_zero, unlike, never_whole)
     if recurring:
         return None if over_numbers else False
     whole = all(map(_is_whole, labels)) and len(set(labels)) == len(labels)
     if whole and (all(never_whole) or (from_zero and len(labels) > 1)):
         return True
-    return None if whole else False
+    return None if whole or (len(labels) > 1 and _unlike(labels, below)) else False
 
 
 def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: Sequence[int]) -> bool | None:
@@ -150,19 +161,48 @@ def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: 
     return True if not recurring or over_numbers else None
 
 
-def _judged_numbers(first: Sequence[str], from_zero: bool, never_whole: Sequence[bool]) -> bool | None:
+def _judged_numbers(first: Sequence[str], from_zero: bool, unlike: bool, never_whole: Sequence[bool]) -> bool | None:
     """A first row of numbers only is a header if pandas numbered the columns: ``0,1,2,…``."""
     if from_zero and not first[0] and len(first) > 1:  # the first column is an index without a name
         return True
     if any(cell in MISSING for cell in first):
         return False
     if from_zero and len(first) > 1:
-        return True if any(never_whole) else None
-    whole = [int(cell) for cell in first if _is_whole(cell) and len(cell) < 16]
-    steps = {after - before for before, after in pairwise(whole)}
-    if len(whole) == len(first) > 2 and steps == {1} and all(never_whole):  # such as years
-        return None
-    return False
+        return True if any(never_whole) and len(first) > 2 else None
+    return None if unlike else False
+
+
+def _unlike(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """True if increasing numbers differ from all those below them, as years, days and wavelengths in a header do.
+
+    They are written otherwise (with a decimal mark, or without one), or are outside the range of their columns: above
+    it, or anywhere in equal steps.
+    """
+    values = [_value(label) for label in labels]
+    steps = [after - before for before, after in pairwise(values)]
+    if not all(step > 0 for step in steps):
+        return False
+    unsigned = ({_is_whole(cell.lstrip("+-")) for cell in column} for column in columns)
+    if all(_is_whole(label) not in found for label, found in zip(labels, unsigned, strict=True)):
+        return True
+    ranges = [(min(found), max(found)) for found in map(_values, columns) if found]
+    if len(ranges) < len(values):
+        return False
+    above = all(value > high for value, (_low, high) in zip(values, ranges, strict=True))
+    outside = all(not low <= value <= high for value, (low, high) in zip(values, ranges, strict=True))
+    return above or (outside and max(steps) - min(steps) <= 1e-6 * max(steps))
+
+
+def _values(column: Sequence[str]) -> list[float]:
+    found = map(_value, column)
+    return [value for value in found if not math.isnan(value)]
+
+
+def _value(cell: str) -> float:
+    """The number in a cell; NaN if there is none."""
+    found = number(cell, POINT)
+    found = number(cell, COMMA) if found is None else found
+    return math.nan if found is None else found
 
 
 def _is_whole(cell: str) -> bool:
