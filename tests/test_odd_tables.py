@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_tables import read, refused, rows
+from tests.test_tables import notes, read, refused, rows
 
 VALUES = np.random.default_rng(7).normal(size=(20, 4)).round(3)
 COUNTS = np.random.default_rng(7).integers(5, 90, (20, 4))
@@ -69,3 +69,103 @@ def test_two_columns_may_begin_at_zero_and_one(tmp_path: Path) -> None:
     assert content.startswith("0,1\n0.1,0.995004\n")
     assert "set data.header" in refused(tmp_path, content)
     assert len(read(tmp_path, content, header=False)) == 21
+
+
+# --- delimiters ---
+
+
+@pytest.mark.parametrize("header", ["a b c y", None])
+def test_white_space_between_decimal_commas(header: str | None, tmp_path: Path) -> None:
+    content = below(header or "", VALUES, mark=",", delimiter=" ")
+    data = read(tmp_path, content if header else content[1:], "t.txt")
+    np.testing.assert_array_equal(data.x, VALUES[:, :3])
+    assert data.reading is not None
+    assert (data.reading.delimiter, data.reading.decimal) == (" ", ",")
+
+
+@pytest.mark.parametrize("header", ["a y\n", ""])
+def test_one_decimal_comma_before_a_word(header: str, tmp_path: Path) -> None:
+    content = header + "".join(f"{n},{n % 7}e+02 {('cat', 'dog')[n % 2]}\n" for n in range(9))
+    data = read(tmp_path, content)
+    assert data.x[:, 0].tolist() == [float(f"{n}.{n % 7}e+02") for n in range(9)]
+    assert data.classes == ("cat", "dog")
+
+
+def test_a_comma_and_a_space_that_may_both_split_are_refused(tmp_path: Path) -> None:
+    content = rows(*(f"{n},5 {100 + n}" for n in range(9)))
+    assert "'5 100' may be one number or several; set data.delimiter" in refused(tmp_path, content)
+    spaced = read(tmp_path, content, delimiter=" ")
+    assert spaced.x[:, 0].tolist() == [n + 0.5 for n in range(9)]
+    assert read(tmp_path, content, delimiter=",").y[:, 0].tolist() == [5100.0 + n for n in range(9)]
+
+
+@pytest.mark.parametrize(("delimiter", "words"), [("\t", "big, bad {}"), (";", "{}, big"), ("|", "a; b, {}")])
+def test_words_may_hold_other_delimiters(delimiter: str, words: str, tmp_path: Path) -> None:
+    lines = [f"{n}.5{delimiter}{words.format(('cat', 'dog')[n % 2])}" for n in range(8)]
+    data = read(tmp_path, rows(f"a{delimiter}y", *lines))
+    assert data.classes == (words.format("cat"), words.format("dog"))
+    assert data.x[:, 0].tolist() == [n + 0.5 for n in range(8)]
+
+
+def test_units_are_words_and_no_cells_of_their_own(tmp_path: Path) -> None:
+    lines = [f"{n} kg,cat" for n in range(8)]
+    assert "'0 kg' is not a number" in refused(tmp_path, rows("a,y", *lines))
+    assert "'0 kg' is not a number" in refused(tmp_path, rows(*lines), header=False)
+
+
+def test_narrow_spaces_group_thousands_between_spaces(tmp_path: Path) -> None:
+    data = read(tmp_path, rows("a y", *(f"{n}\u202f500.25 {('cat', 'dog')[n % 2]}" for n in range(1, 9))), "t.txt")
+    assert data.x[:, 0].tolist() == [1000 * n + 500.25 for n in range(1, 9)]
+
+
+def test_a_separator_line_may_name_the_tab(tmp_path: Path) -> None:
+    data = read(tmp_path, "sep=\t\na\ty\n1.5\tcat\n2.5\tdog\n3.5\tcat\n4.5\tdog\n")
+    assert (data.features, len(data)) == (("a",), 4)
+
+
+# --- encodings ---
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("latin-1", ("Temp °C", "Ärger", "Åland")), ("latin-1", ("µm", "²", "Übermut")),
+        ("cp949", ("기온(°C)", "맑음", "흐림")), ("cp949", ("강수량(㎜)", "똠방각하", "비")), ("cp949", ("넓이 ㎡", "가·나", "大學校 다라")),
+    ],
+)  # fmt: skip
+def test_western_signs_are_not_korean_and_korean_texts_hold_signs(
+    encoding: str, words: tuple[str, str, str], tmp_path: Path
+) -> None:
+    name, *classes = words
+    content = rows(f"{name},y", *(f"{n}.5,{classes[n % 2]}" for n in range(8)))
+    data = read(tmp_path, content.encode(encoding))
+    assert data.features == (name,)
+    assert set(data.classes) == set(classes)
+
+
+def test_letters_whose_accents_are_written_apart_are_the_same_letters(tmp_path: Path) -> None:
+    apart, whole = "\u1100\u1161\u11a8", "\uac01"
+    content = rows(f"{apart},b,u\u0308", *(f"{n}.5,{n},{(apart, whole, 'e')[n % 3]}" for n in range(9)))
+    data = read(tmp_path, content, target="\u00fc", drop=(whole,))
+    assert data.classes == ("e", whole)
+
+
+# --- comments and missing values ---
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "#NA", "#DIV/0!", "#REF!", "#NAME?", "#VALUE!"])
+def test_a_spreadsheets_error_is_a_missing_value_and_no_comment(cell: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, rows("a,y", "1.5,cat", f"{cell},dog", "2.5,cat", "3.5,dog", "4.5,dog"))
+    assert f"row 3, column 'a': '{cell}' stands for a missing value" in message
+
+
+@pytest.mark.parametrize("cell", ["na", "n.a.", "NaT", r"\N", "(null)", "#N/A"])
+def test_a_missing_value_is_no_class(cell: str, tmp_path: Path) -> None:
+    content = rows("a,y", "1.5,yes", "2.5,no", f"3.5,{cell}", "4.5,yes", "5.5,no", f"6.5,{cell}")
+    assert "row 4, column 'y'" in refused(tmp_path, content)
+
+
+def test_a_header_may_begin_with_a_number_sign(tmp_path: Path) -> None:
+    data = read(tmp_path, rows("#,a,y", *(f"{n},{n * n}.5,{('cat', 'dog')[n % 2]}" for n in range(8))), target="y")
+    assert data.features == ("#", "a")
+    assert {"names", "counts"} <= notes(data)

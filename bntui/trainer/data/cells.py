@@ -34,6 +34,8 @@ _GROUPED: Final = {POINT: _grouped(r"\.", ","), COMMA: _grouped(",", r"\.")}
 MISSING: Final = frozenset(
     {
         *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "NAN", "-nan", "-NaN"),
+        *("na", "n.a.", "N.A.", "#N/A N/A", "NaT", "\\N", "<null>", "(null)", "(blank)"),
+        *("#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"),
         *("null", "NULL", "Null", "None", "?", "-", "--", ".", "…"),
     }
 )
@@ -110,6 +112,16 @@ def is_word(cell: str) -> bool:
 def has_leading_zero(cell: str) -> bool:
     """True if a cell is a code such as ``007``: an integer with a leading zero."""
     return _LEADING_ZERO.fullmatch(cell) is not None
+
+
+def is_digits(cell: str) -> bool:
+    """True if a cell is a whole number without thousands separators, decimals and exponent."""
+    return cell.isascii() and cell.removeprefix("-").removeprefix("+").isdecimal()
+
+
+def is_long(cell: str) -> bool:
+    """True if a cell is a whole number with more digits than a float holds, such as 9007199254740993."""
+    return 15 < len(cell) < 300 and is_digits(cell) and int(cell) != int(float(cell))
 
 
 def complaint(cell: str) -> str:

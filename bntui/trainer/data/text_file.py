@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 from bntui.errors import DataError
 from bntui.text.language import _
@@ -37,6 +38,13 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_HANGUL: Final = frozenset(
+    bytes((first, second)).decode("cp949") for first in range(0xB0, 0xC9) for second in range(0xA1, 0xFF)
+)
+"""The 2,350 syllables of KS X 1001, which are all that most texts use; CP949 has 11,172."""
+_ERROR: Final = re.compile(r"#(N/A|NA\b|DIV/0!|NAME\?|NULL!|NUM!|REF!|VALUE!)", re.ASCII).match
+"""The errors of a spreadsheet at the beginning of a row, which is no comment."""
+_BLANKS: Final = re.compile(r"[ \t]+")
 _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
@@ -60,12 +68,12 @@ def encoding_of(path: Path, file: io.BufferedReader) -> str:
         candidates = _without_mark(start)
     for name in candidates:
         try:
-            hangul = _decode_all(path, file, name)
+            fits = _decode_all(path, file, name)
         except UnicodeDecodeError:
             continue
         finally:
             file.seek(0)
-        if hangul or name != "cp949":
+        if fits or name != "cp949":
             return name
     raise DataError(_("{path}: not text in a known encoding; save it as UTF-8").format(path=path))
 
@@ -95,14 +103,17 @@ def _without_mark(start: bytes) -> tuple[str, ...]:
 
 
 def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
-    """Decode the whole file; True if all characters are ASCII or Korean.
+    """Decode the whole file; True if CP949 fits: at least half of what is not ASCII are common Korean syllables.
+
+    Others are symbols such as ``°`` and ``㎡``.  Read as CP949, ``°C`` of Latin-1 gives a syllable that no word has.
 
     Raises:
         UnicodeDecodeError: the encoding does not fit.
         DataError: the file contains a control character.
     """
     decoder = codecs.getincrementaldecoder(name)()
-    korean, lines = True, 1
+    foreign = hangul = 0
+    lines = 1
     while True:
         chunk = file.read(_CHUNK)
         text = decoder.decode(chunk, not chunk)
@@ -110,13 +121,12 @@ def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
             line = lines + text.count("\n", 0, found.start())
             sentence = _("{path}: row {row}: control character {character}; this is not a text file")
             raise DataError(sentence.format(path=path, row=line, character=f"U+{ord(found[0]):04X}"))
-        if korean and not text.isascii():
-            korean = all(
-                char.isascii() or "\uac00" <= char <= "\ud7a3" or "\u3000" <= char <= "\u318f" for char in text
-            )
+        if name == "cp949" and not text.isascii():
+            foreign += sum(not char.isascii() for char in text)
+            hangul += sum(char in _HANGUL for char in text)
         lines += text.count("\n")
         if not chunk:
-            return korean
+            return 2 * hangul >= foreign
 
 
 class CsvLines:
@@ -141,10 +151,10 @@ class CsvLines:
                 sentence = _("{path}: row {row}: longer than {limit} characters; check quotes and line ends")
                 raise DataError(sentence.format(path=self._path, row=self.number, limit=f"{LONGEST_ROW:,}"))
             if not self._pending:
-                bare = line.strip("\ufeff \t\r\n")
-                if self.number == 1 and _SEPARATOR_LINE.fullmatch(bare):
+                if self.number == 1 and _SEPARATOR_LINE.fullmatch(line.strip("\ufeff\r\n")):
                     continue
-                if bare.startswith("#"):
+                bare = line.strip("\ufeff \t\r\n")
+                if bare.startswith("#") and not _ERROR(bare):
                     self.skipped += 1
                     if len(self.comments) < 100:
                         self.comments.append(bare)
@@ -152,7 +162,7 @@ class CsvLines:
                 if not bare:
                     continue
             self._pending += len(line)
-            return line
+            return line if line.isascii() else normalize("NFC", line)  # macOS writes a letter and its accent apart
         raise StopIteration
 
     def row_ended(self) -> None:
@@ -204,7 +214,14 @@ def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | 
         sample.append(line)
     file.seek(0)
     # the sample may end inside quotes, so each delimiter is judged by its complete rows
-    return Dialect(encoding, max(DELIMITERS, key=lambda mark: _score(sample, mark)))
+    scores = {mark: _score(sample, mark) for mark in DELIMITERS}
+    best = max(DELIMITERS, key=scores.__getitem__)
+    if best == "," and scores[" "] == scores[","]:
+        for line in sample:
+            if spaced := next((cell for cell in cells_of(line, ",") if " " in cell and is_number(cell)), None):
+                sentence = _('{path}: {cell} may be one number or several; set data.delimiter = "," or " " (a space)')
+                raise DataError(sentence.format(path=path, cell=repr(spaced)))
+    return Dialect(encoding, best)
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
@@ -218,7 +235,9 @@ def cells_of(line: str, delimiter: str) -> list[str]:
 def _cut(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     """Rows of cells; with a space as the delimiter, any amount of white space separates cells."""
     if delimiter == " ":
-        return csv.reader((" ".join(line.split()) + "\n" for line in lines), delimiter=" ", strict=True)
+        return csv.reader(
+            (_BLANKS.sub(" ", line.strip(" \t\r\n")) + "\n" for line in lines), delimiter=" ", strict=True
+        )
     return csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
 
 
@@ -236,13 +255,21 @@ def _score(sample: Sequence[str], delimiter: str) -> float:
     usual = max(set(widths), key=widths.count)
     if usual < 2:
         return 0.0
-    alike = widths.count(usual) + (usual == widths[0] + 1)  # in files from R, row names have no cell in the header
+    alike = widths.count(usual) + (usual == widths[0] + 1 > 2)  # in files from R, row names have no cell in the header
     cells = [cell for row in rows for cell in row][:20_000]
     clean = sum(_is_clean(cell, delimiter) for cell in cells) / len(cells)
     return min(alike / len(rows), 1.0) * clean
 
 
 def _is_clean(cell: str, delimiter: str) -> bool:
+    """True if a cell is a number, or holds no other delimiter that would split it into cells.
+
+    Words may hold delimiters, unless a number is beside one.  Spaces are common in words, so only a comma, which may be a
+    decimal mark, competes with them: ``2,5 cat``.
+    """
     if cell in MISSING or is_number(cell):
         return True
-    return not any(mark in cell for mark in "\t;|," if mark != delimiter)
+    others = [mark for mark in "\t;|, " if mark in cell and (mark != " " or delimiter == ",")]
+    if delimiter == " ":
+        return not others
+    return not any(is_number(part) for mark in others for part in cell.split(mark))
