@@ -1,12 +1,15 @@
-"""Tests tables that a simpler reader takes for others: numbers as names, delimiters in words, old encodings, identifiers."""
+"""Tests tables that look like others: numbers as names, delimiters in words, old encodings, identifiers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bntui.text.language import use
+from tests.korean import korean
 from tests.test_tables import notes, read, refused, rows
 
 VALUES = np.random.default_rng(7).normal(size=(20, 4)).round(3)
@@ -130,7 +133,8 @@ def test_a_separator_line_may_name_the_tab(tmp_path: Path) -> None:
     ("encoding", "words"),
     [
         ("latin-1", ("Temp °C", "Ärger", "Åland")), ("latin-1", ("µm", "²", "Übermut")),
-        ("cp949", ("기온(°C)", "맑음", "흐림")), ("cp949", ("강수량(㎜)", "똠방각하", "비")), ("cp949", ("넓이 ㎡", "가·나", "大學校 다라")),
+        ("cp949", ("기온(°C)", "맑음", "흐림")), ("cp949", ("강수량(㎜)", "똠방각하", "비")),
+        ("cp949", ("넓이 ㎡", "가·나", "大學校 다라")),
     ],
 )  # fmt: skip
 def test_western_signs_are_not_korean_and_korean_texts_hold_signs(
@@ -169,3 +173,85 @@ def test_a_header_may_begin_with_a_number_sign(tmp_path: Path) -> None:
     data = read(tmp_path, rows("#,a,y", *(f"{n},{n * n}.5,{('cat', 'dog')[n % 2]}" for n in range(8))), target="y")
     assert data.features == ("#", "a")
     assert {"names", "counts"} <= notes(data)
+
+
+# --- more digits than a float holds ---
+
+
+def test_classes_of_many_digits_keep_all_of_them(tmp_path: Path) -> None:
+    labels = [str(2**53 + n) for n in range(3)]
+    content = rows("a,y", *(f"{n}.5,{labels[n % 3]}" for n in range(30)))
+    for task in ("auto", "classification"):
+        data = read(tmp_path, content, task=task)
+        assert list(data.classes) == labels
+        assert data.y.tolist() == [n % 3 for n in range(30)]
+        assert "long" in notes(data)
+    values = read(tmp_path, content, task="regression")
+    assert values.y[:, 0].tolist() == [float(np.float32(2**53))] * 30
+    assert "single" in notes(values)
+
+
+def test_features_of_many_digits_are_noted(tmp_path: Path) -> None:
+    content = "a,b,y\n" + "".join(f"{2**60 + n},{2.5 * n},{n % 2}\n" for n in range(9))
+    assert "digits" in notes(read(tmp_path, content, scaling="standard"))
+    exact = "a,b,y\n" + "".join(f"{2**60 + 2**20 * n},1.23456789012345678,{n % 2}\n" for n in range(9))
+    assert "digits" not in notes(read(tmp_path, exact, scaling="standard"))
+
+
+# --- columns and targets that deserve a look ---
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "names", "noted"),
+    [
+        ("Unnamed: 0.1,Unnamed: 0,a,y", "{n},{shuffled},{a},{w}", ("a",), "index"),
+        (",Unnamed: 0,a,y", "{n},{shuffled},{a},{w}", ("a",), "index"),
+        (",a,y", "{half},{a},{w}", ("column 1", "a"), "unnamed"),
+        (",a,y", "0.{shuffled},{a},{w}", ("column 1", "a"), "unnamed"),
+        ("row,a,y", "1{n:02d},{a},{w}", ("row", "a"), "counts"),
+        ("sample,a,y", "{shuffled},{a},{w}", ("sample", "a"), "counts"),
+        ("연번,a,y", "7{shuffled}3,{a},{w}", ("연번", "a"), "identifier"),
+        ("No.,a,y", "7{shuffled}3,{a},{w}", ("No.", "a"), "identifier"),
+        ("y,a,y", "{a},{a},{w}", ("y", "a"), "doubled"),
+    ],
+)  # fmt: skip
+def test_no_index_becomes_a_feature_without_a_word(
+    header: str, cells: str, names: tuple[str, ...], noted: str, tmp_path: Path
+) -> None:
+    lines = [
+        cells.format(n=n, shuffled=n * 7 % 20, half=n % 10, a=f"{n * n % 13}.25", w=("cat", "dog")[n % 2])
+        for n in range(20)
+    ]
+    data = read(tmp_path, rows(header, *lines))
+    assert data.features == names
+    assert noted in notes(data)
+    use("ko")
+    assert data.reading is not None
+    assert all(map(korean, data.reading.lines()))
+
+
+def test_a_column_without_a_name_is_dropped_by_its_number_in_every_language(tmp_path: Path) -> None:
+    content = rows(",a,y", *(f"{n % 3},{n}.5,{n % 2}" for n in range(9)))
+    use("ko")
+    assert read(tmp_path, content, drop=("column 1",)).features == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("targets", "noted"),
+    [
+        ([2005 + n % 15 for n in range(60)], "codes"), ([50_000 * (n % 11) for n in range(60)], "codes"),
+        ([n % 2 for n in range(60)], None), ([3.5] * 60, "level"), (["cat", "dog"] * 30 + ["bird"], "single sample"),
+    ],
+)  # fmt: skip
+def test_what_a_target_may_also_mean_is_told(targets: list[Any], noted: str | None, tmp_path: Path) -> None:
+    content = rows("a,y", *(f"{n * 0.37:.3f},{target}" for n, target in enumerate(targets)))
+    found = notes(read(tmp_path, content)) & {"codes", "level", "single sample"}
+    assert found == ({noted} if noted else set())
+
+
+@pytest.mark.parametrize(("delimiter", "noted"), [(";", True), ("\t", True), ("|", True), (",", False)])
+def test_points_that_may_group_thousands_are_told_where_no_comma_splits(
+    delimiter: str, noted: bool, tmp_path: Path
+) -> None:
+    data = read(tmp_path, rows(f"a{delimiter}y", *(f"{n}.500{delimiter}{n % 2}" for n in range(1, 9))))
+    assert ("points" in notes(data)) is noted

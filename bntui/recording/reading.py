@@ -21,6 +21,7 @@ NOTES: Final = {
     "index": N_("column {name} has no name and numbers the rows: left out as an index"),
     "row names": N_("the first column has no name and holds row names: left out"),
     "trailing": N_("every row ends with a delimiter: the empty last column is left out"),
+    "unnamed": N_("column {name} has no name and is a feature; drop = [{quoted}] leaves it out"),
     "counts": N_("column {name} counts the rows ({first} to {last}); drop = [{quoted}] leaves it out"),
     "identifier": N_(
         "every sample has another whole number in column {name}: an identifier? drop = [{quoted}] leaves it out"
@@ -32,6 +33,11 @@ NOTES: Final = {
     "doubled": N_("several columns have the same name: {names}"),
     "zeros": N_("the classes have leading zeros ({example}) and are read as words"),
     "spellings": N_("classes whose names differ only in case: {names}"),
+    "long": N_("the classes have more digits than a number can hold ({example}) and are read as words"),
+    "digits": N_("columns with more digits than double precision can hold, which merges values: {names}"),
+    "codes": N_("the target holds whole numbers, {distinct} of them different: classes; data.task decides"),
+    "single sample": N_("classes of a single sample, so the split does not balance classes: {names}"),
+    "level": N_("the target is the same in all samples: {value}"),
     "whole": N_("the target holds whole numbers, {distinct} of them different: regression; data.task decides"),
     "comments": N_("lines that begin with # are skipped: {count}"),
     "names": N_("the column names come from the comment line above the rows"),

@@ -26,6 +26,7 @@ from bntui.trainer.data.contents import (
     check_count,
     check_width,
     class_numbers,
+    code_notes,
     fits_single,
     narrowest,
     not_finite,
@@ -116,7 +117,7 @@ def _target(
         _finite(place, y)
     whole = not words and are_whole(y)
     if y.ndim == 1 and (task == "classification" or (task == "auto" and whole and (y.dtype == bool or are_codes(y)))):
-        return *class_numbers(place, y), []
+        return *class_numbers(place, y), code_notes(y) if task == "auto" else []
     if words or task == "classification":
         sentence = _("{place}: shape {size}; class numbers must be (N,), not one-hot")
         raise DataError(sentence.format(place=place, size=size_of(y.shape)))

@@ -15,7 +15,8 @@ from bntui.trainer.data.contents import listed
 from bntui.trainer.data.faults import shown
 
 _IDENTIFIER: Final = re.compile(
-    r"(?i:(?:.*[\W_])?(?:id|no|nr|index|key))|.*[a-z](?:ID|Id|No|Nr|Key)|.*(?:번호|아이디)", re.DOTALL
+    r"(?i:(?:.*[\W_])?(?:id|no\.?|nr\.?|index|idx|key|#))|.*[a-z](?:ID|Id|No|Nr|Key)|.*(?:번호|순번|연번|아이디)",
+    re.DOTALL,
 ).fullmatch
 """Names of identifiers: ``id``, ``user_id``, ``Order No``, ``CustomerID``, ``고객번호``."""
 
@@ -40,23 +41,24 @@ def column_notes(
     constant = [name for name, spread in zip(names, np.ptp(x, axis=0).tolist(), strict=True) if spread == 0]
     if constant:
         yield ReadingNote("constant", {"names": listed(constant)})
-    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    read = [*names, plan.target_name]
+    doubled = [name for name in dict.fromkeys(read) if read.count(name) > 1] if len(set(read)) < len(read) else []
     if doubled:
         yield ReadingNote("doubled", {"names": listed(doubled)})
     booleans = [plan.names[place] for place in kept if place in plan.booleans]
     if booleans:
         yield ReadingNote("booleans", {"names": listed(booleans)})
     for place, name in enumerate(names):
-        first, last = x[0, place], x[-1, place]
+        column = x[:, place]
+        low, high = column.min(), column.max()
         quoted = f'"{name[:60]}"'
-        counts = first in (0, 1) and last == first + len(x) - 1 and bool((np.diff(x[:, place]) == 1).all())
-        if counts and not explicit:
-            figures = {"name": shown(name), "first": f"{first:g}", "last": f"{last:.15g}", "quoted": quoted}
+        if not explicit and high - low == len(x) - 1 and all_whole(column) and len(np.unique(column)) == len(x):
+            figures = {"name": shown(name), "first": f"{low:.15g}", "last": f"{high:.15g}", "quoted": quoted}
             yield ReadingNote("counts", figures)
-        elif not explicit and _identifies(name, x[:, place]):
+        elif not explicit and _identifies(name, column):
             yield ReadingNote("identifier", {"name": shown(name), "quoted": quoted})
-        elif _are_dates(x[:, place]):
-            yield ReadingNote("dates", {"name": shown(name), "example": f"{first:.0f}"})
+        elif _are_dates(column):
+            yield ReadingNote("dates", {"name": shown(name), "example": f"{column[0]:.0f}"})
 
 
 def _identifies(name: str, column: FloatArray) -> bool:

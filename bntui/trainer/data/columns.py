@@ -10,7 +10,7 @@ from pathlib import Path
 from bntui.errors import DataError
 from bntui.recording.reading import ReadingNote
 from bntui.text.language import _
-from bntui.trainer.data.cells import TRUTH, is_date, is_word
+from bntui.trainer.data.cells import TRUTH, is_date, is_long, is_word
 from bntui.trainer.data.contents import Choices, listed, nearest
 from bntui.trainer.data.faults import shown
 from bntui.trainer.data.header import Head, Row
@@ -54,8 +54,6 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Co
     if head.trailing:
         columns.pop()
         notes.append(ReadingNote("trailing", {}))
-    if head.from_comment:
-        pass
     choose = _Chooser(path, line, head)
     dropped = {choose.column(name, "data.drop") for name in choices.drop}
     wanted = None if choices.features is None else [choose.column(name, "data.features") for name in choices.features]
@@ -84,6 +82,15 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Co
         place for place, column in enumerate(features) if body and all(row[column].lower() in TRUTH for row in body)
     )
     names = tuple(head.names[column] for column in features)
+    long = dict.fromkeys(
+        name
+        for row in body
+        if max(map(len, row)) > 15
+        for column, name in zip(features, names, strict=True)
+        if is_long(row[column])
+    )
+    if long:
+        notes.append(ReadingNote("digits", {"names": listed(list(long))}))
     return ColumnPlan(target, head.names[target], features, names, booleans, tuple(notes))
 
 
@@ -105,14 +112,15 @@ class _Chooser:
         self._wrong: list[str] = []
 
     def column(self, name: str, key: str) -> int:
-        """The number of the column with a name; without a header, ``column 1`` etc. work in every language.
+        """The number of the column with a name; without one, ``column 1`` etc. work in every language.
 
         Returns -1 if the name is wrong; see :meth:`check`.
         """
         names = self._head.names
-        if not self._head.header and not self._head.from_comment and (found := re.fullmatch(r"column (\d{1,9})", name)):
+        if name not in names and (found := re.fullmatch(r"column (\d{1,9})", name)):
             number = int(found[1])
-            if 1 <= number <= len(names):
+            numbered = not self._head.header and not self._head.from_comment
+            if 1 <= number <= len(names) and (numbered or number - 1 in self._head.unnamed):
                 return number - 1
         if names.count(name) == 1:
             return names.index(name)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bntui.errors import DataError, did_you_mean
 from bntui.files import in_bytes
 from bntui.keyframe import BoolArray, FloatArray, IntArray, SingleArray
-from bntui.recording.reading import Reading
+from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import N_, _, ngettext
 from bntui.text.output import clean
 
@@ -100,6 +100,12 @@ def are_codes(values: NDArray[Any]) -> bool:
     low, high = int(distinct[0]), int(distinct[-1])
     gapless = low in (0, 1) and high - low + 1 == len(distinct)
     return gapless and len(distinct) <= MOST_CLASSES and int(counts.min()) >= 5
+
+
+def code_notes(values: NDArray[Any]) -> list[ReadingNote]:
+    """A note for whole numbers that are taken for classes, unless there are only two of them."""
+    distinct = len(np.unique(values))
+    return [ReadingNote("codes", {"distinct": f"{distinct:,}"})] if distinct > 2 else []
 
 
 def check_memory(place: str | Path, needed: int) -> None:

@@ -153,12 +153,12 @@ def _numeric(target: int, body: Sequence[Row]) -> bool:
 
 
 def _refuse_ambiguous(layout: _Layout, table: _Table) -> None:
-    """A point alone is a decimal point, and said to be where the file looks European; a comma alone may be either."""
+    """A point alone is a decimal point, and said to be where no comma splits the cells; a comma alone may be either."""
     if table.proof or table.ambiguous is None or table.faults.count:
         return
     line, column, cell = table.ambiguous
     if COMMA not in cell:
-        table.points = cell if layout.dialect.delimiter == ";" else ""
+        table.points = cell if layout.dialect.delimiter != "," else ""
         return
     sentence = _(
         '{path}: row {row}, column {column}: {cell} may be {point:.15g} or {comma:.15g}; set data.decimal = "." or ","'
@@ -293,12 +293,14 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
 def _without_index(
     x: FloatArray, head: Head, plan: ColumnPlan, choices: Choices
 ) -> tuple[list[int], list[ReadingNote]]:
-    """Places of the features that are no index, and notes about those that were left out."""
+    """Places of the features that are no index, and notes about those without a name."""
     kept, notes = [], []
     for place, column in enumerate(plan.features):
         unnamed = column in head.unnamed and choices.features is None
         if unnamed and all_whole(x[:, place]) and len(np.unique(x[:, place])) == len(x):
             notes.append(ReadingNote("index", {"name": shown(plan.names[place])}))
-        else:
-            kept.append(place)
+            continue
+        if unnamed:
+            notes.append(ReadingNote("unnamed", {"name": shown(plan.names[place]), "quoted": f'"column {column + 1}"'}))
+        kept.append(place)
     return kept, notes

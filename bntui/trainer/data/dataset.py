@@ -99,6 +99,11 @@ def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Rea
             dataset.name, "built-in", len(x), x.shape[1:], dataset.task, len(dataset.classes), low, high
         )  # fmt: skip
     found = replace(dataset.reading, low=low, high=high)
+    if dataset.classes:
+        lone = np.flatnonzero(np.bincount(dataset.y.astype(np.int64)) == 1)
+        if len(lone):
+            names = listed([dataset.classes[number] for number in lone.tolist()])
+            found = found.noted(ReadingNote("single sample", {"names": names}))
     exact_values = x.reshape(len(x), -1)
     if config.scaling != "none" or x.dtype == np.float32 or exact_values.shape[1] > 1000:
         return found
@@ -110,8 +115,10 @@ def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Rea
             merged.append((name, before, after))
     if not merged:
         return found
-    (_name, before, after), names = merged[0], [name for name, _before, _after in merged]
-    return found.noted(ReadingNote("collapse", {"name": listed(names), "before": f"{before:,}", "after": f"{after:,}"}))
+    (_name, before, after), merging = merged[0], [name for name, _before, _after in merged]
+    return found.noted(
+        ReadingNote("collapse", {"name": listed(merging), "before": f"{before:,}", "after": f"{after:,}"})
+    )
 
 
 def _loaded(config: Data, folder: Path, seed: int) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 from bntui.keyframe import IntArray, SingleArray
 from bntui.recording.reading import ReadingNote
 from bntui.text.language import N_, _
-from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, number
+from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, is_digits, is_long, number
 from bntui.trainer.data.columns import ColumnPlan
 from bntui.trainer.data.contents import (
     SET_TASK,
@@ -18,6 +18,7 @@ from bntui.trainer.data.contents import (
     are_codes,
     are_whole,
     class_numbers,
+    code_notes,
     fits_single,
     listed,
     not_finite,
@@ -56,14 +57,19 @@ def target_of(
     place = _("{path}: column {column}").format(path=faults.path, column=shown(plan.target_name))
     if any(value is None for value in numbers.values()):
         return _words(place, cells, [])
-    values = np.array([numbers[cell] for cell in cells], dtype=np.float64)
-    whole = are_whole(values)
+    values: np.ndarray = np.array([numbers[cell] for cell in cells], dtype=np.float64)
+    long = next(filter(is_long, distinct), "") if all(map(is_digits, distinct)) else ""
+    if long:
+        values = np.array(list(map(int, cells)), dtype=object)
+    whole = bool(long) or are_whole(values)
     if task == "regression" or (task == "auto" and not (whole and are_codes(values))):
         return _values(values, whole and task == "auto")
-    coded = [cell for cell in distinct if has_leading_zero(cell)]
-    if coded and whole:
-        return _words(place, cells, [ReadingNote("zeros", {"example": shown(coded[0])})])
-    return *class_numbers(place, values), []
+    coded = next(filter(has_leading_zero, distinct), "")
+    notes = code_notes(values) if task == "auto" else []
+    if whole and (coded or long):
+        spelled = ReadingNote("zeros" if coded else "long", {"example": shown(coded or long)})
+        return _words(place, cells, [*notes, spelled])
+    return *class_numbers(place, values), notes
 
 
 def _wrong(numbers: dict[str, float | None], mark: str, task: TaskChoice) -> dict[str, str]:
@@ -104,9 +110,11 @@ def _words(place: str, cells: Sequence[str], notes: list[ReadingNote]) -> Target
 
 
 def _values(values: np.ndarray, whole: bool) -> Target:
-    single = values.astype(np.float32)
+    single = values.astype(np.float64).astype(np.float32)
     before, after = len(np.unique(values)), len(np.unique(single))
     notes = [ReadingNote("whole", {"distinct": f"{before:,}"})] if whole else []
+    if before == 1:
+        notes.append(ReadingNote("level", {"value": f"{values[0]:g}"}))
     if after < before:
         notes.append(ReadingNote("single", {"before": f"{before:,}", "after": f"{after:,}"}))
     return single[:, None], (), notes

@@ -264,8 +264,8 @@ def _score(sample: Sequence[str], delimiter: str) -> float:
 def _is_clean(cell: str, delimiter: str) -> bool:
     """True if a cell is a number, or holds no other delimiter that would split it into cells.
 
-    Words may hold delimiters, unless a number is beside one.  Spaces are common in words, so only a comma, which may be a
-    decimal mark, competes with them: ``2,5 cat``.
+    Words may hold delimiters, unless a number is beside one.  Spaces are common in words, so only a comma, which may be
+    a decimal mark, competes with them: ``2,5 cat``.
     """
     if cell in MISSING or is_number(cell):
         return True
