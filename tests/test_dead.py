@@ -208,6 +208,17 @@ def test_dropout_of_all_units_is_no_death(tmp_path: Path) -> None:
     assert not deaths(reader)
 
 
+@pytest.mark.parametrize(("hidden", "rate"), [([1], 0.999), ([1, 1], 0.99), ([2, 1, 1], 0.97)])
+def test_masks_that_leave_hardly_any_path_are_no_death(hidden: list[int], rate: float, tmp_path: Path) -> None:
+    """tanh always has a gradient, which one sample of a thousand to ten thousand gets."""
+    for seed in range(4):
+        reader = train(
+            tmp_path, MOONS, ("network.hidden", hidden), ("network.activation", "tanh"), ("network.dropout", rate),
+            ("seed", seed),
+        )  # fmt: skip
+        assert not deaths(reader)
+
+
 @pytest.mark.parametrize(
     ("hidden", "activation", "settings"),
     [

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -80,7 +81,8 @@ def reached(
     """True if any training sample gives a weight a gradient, in training mode; the network is left unchanged.
 
     Passes the training part through the network in mini-batches, up to the first one with a gradient.  With dropout or
-    noise, a small training part is passed several times, because a mask may drop all of a few units.
+    noise, it is first passed without them, and a small one then several times, because masks may drop all of a few
+    units in nearly every sample.
 
     Args:
         batch: samples in a mini-batch.
@@ -92,16 +94,22 @@ def reached(
         batch = max(batch, TOGETHER)  # samples have no influence on each other
     drawn = any(stage.kind in DRAWN and stage.amount for stage in network.stages)
     order = torch.arange(len(samples.x), device=samples.x.device)
+    bare = [(order[piece], _nothing) for piece in mini_batches(len(order), batch)] if drawn else []
     order = order.repeat(math.ceil(ENOUGH / len(order)) if drawn else 1)
-    pieces = [order[piece] for piece in mini_batches(len(order), batch)]
+    masked = ((order[piece], draw(number)) for number, piece in enumerate(mini_batches(len(order), batch)))
     before = {name: tensor.clone() for name, tensor in network.state().items()}
     try:
         return any(
-            bool(_gradient(network, samples, piece, parameter, draw(number)).any())
-            for number, piece in enumerate(pieces)
+            bool(_gradient(network, samples, piece, parameter, drawn_by).any())
+            for piece, drawn_by in chain(bare, masked)
         )
     finally:
         network.load(before)  # the forward passes changed the running statistics
+
+
+def _nothing(_stage: Stage, x: torch.Tensor) -> torch.Tensor:
+    """Draws neither masks nor noise."""
+    return x
 
 
 def _gradient(
