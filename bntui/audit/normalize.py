@@ -231,6 +231,8 @@ def scaled(of: Standardized, gamma_: Bounded, beta: Bounded, shape: tuple[int, .
     """γ x̂ + β, computed as (x - mean) · s · γ + β or as x · (s γ) + (β - mean · s γ)."""
     made = of.values.reshape(*shape) * gamma_ + beta
     lost = made.unit * (FEW * of.uncentered.reshape(shape) * gamma_.reach + 2 * beta.reach)
+    largest = np.maximum(of.raw, 1.0) * (of.inverse.value + of.inverse.error)  # s, x · s and mean · s may overflow
+    lost = np.where(largest.reshape(shape) * gamma_.reach + beta.reach > LARGEST, np.inf, lost)
     return made.function(made.value, 1.0, lost)
 
 

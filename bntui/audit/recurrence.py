@@ -136,7 +136,9 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
     scale = Bounded(inverse, off, length, x.unit, carried(4 * x.unit * inverse, *of_var)) * weight
     made = (x - mean) * scale + beta
     # x · s + (β - mean · s) rounds products that do not occur in the difference
-    either = x.unit * (6 * (x.reach + mean.reach) * scale.reach + 2 * beta.reach)
+    raw = x.reach + mean.reach
+    either = x.unit * (6 * raw * scale.reach + 2 * beta.reach)
+    either = np.where(np.maximum(raw, 1.0) * scale.reach + beta.reach > LARGEST, np.inf, either)
     return made.function(made.value, 1.0, either)
 
 

@@ -169,7 +169,8 @@ def check_statistics(
 
 
 def running(before: Values, new: Bounded, momentum: float) -> Bounded:
-    """(1 - momentum) · before + momentum · new."""
+    """(1 - momentum) · before + momentum · new; momentum may be rounded before it is subtracted from 1."""
     value = (1 - momentum) * before + momentum * new.value
     lost = 4 * new.unit * ((1 - momentum) * np.abs(before) + momentum * new.reach)
+    lost = lost + new.unit * momentum * np.abs(before)
     return new.function(value, momentum, lost)

@@ -1,0 +1,64 @@
+"""Tests that the audit's bounds hold PyTorch's float32 where figures leave its range or a momentum is near 1."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bntui.audit.bounded import Bounded
+from bntui.audit.normalize import scaled, standardize
+from bntui.audit.recurrence import normalized_by
+from bntui.audit.values import running
+
+
+@pytest.mark.parametrize("momentum", [1e-6, 0.1, 0.9, 0.99, 0.9999, 1 - 1e-7, 1.0])
+def test_running_statistics_lie_within_the_bound_for_every_momentum(momentum: float) -> None:
+    """1 - momentum loses the digits that momentum lost: with a mean of 0, nothing else is left of the bound."""
+    rng = np.random.default_rng(3)
+    before = rng.normal(size=1000).astype(np.float32)
+    x = torch.zeros(5, 1000)
+    x[:, ::2] = torch.from_numpy(rng.normal(size=(5, 500)).astype(np.float32))
+    norm = torch.nn.BatchNorm1d(1000, momentum=momentum)
+    assert norm.running_mean is not None
+    norm.running_mean.copy_(torch.from_numpy(before))
+    norm(x)
+    ours = running(before, standardize(Bounded.exact(x.numpy()), (0,), 1e-5).mean[0], momentum)
+    assert (np.abs(norm.running_mean.numpy() - ours.value) <= ours.error).all()
+    assert ours.error.max() < 1e-5
+
+
+BEYOND = [
+    pytest.param(2.0**53, 1e-30, 5e9, id="mean · s · gamma is infinite"),
+    pytest.param(0.5, 1e-30, 1e25, id="s · gamma is infinite"),
+]
+
+
+@pytest.mark.parametrize(("value", "eps", "gamma"), BEYOND)
+@pytest.mark.parametrize("training", [True, False])
+def test_what_overflows_on_the_way_is_undetermined(value: float, eps: float, gamma: float, training: bool) -> None:
+    """PyTorch computes x · (s · gamma) + (beta - mean · s · gamma); both may be infinite where γ x̂ + β is 0."""
+    x = np.full((6, 2), value, np.float32)
+    mean, var, scale, shift = (np.array([number] * 2, np.float32) for number in (value, 0, gamma, 1))
+    theirs = torch.nn.functional.batch_norm(
+        *map(torch.from_numpy, (x, mean.copy(), var.copy(), scale, shift)), training=training, eps=eps
+    ).numpy()
+    assert not np.isfinite(theirs).all()
+    known = [Bounded.exact(array) for array in (x, mean, var, scale, shift)]
+    with np.errstate(all="ignore"):
+        if training:
+            ours = scaled(standardize(known[0], (0,), eps), known[3], known[4], x.shape)
+        else:
+            ours = normalized_by(known[0], known[1], known[2], eps, known[3], known[4])
+    assert not np.isfinite(ours.error).any()
+
+
+def test_what_stays_in_range_is_determined() -> None:
+    x = (1e12 + 1e10 * np.random.default_rng(0).normal(size=(6, 2))).astype(np.float32)
+    ones = np.ones(2, np.float32)
+    theirs = torch.nn.functional.batch_norm(
+        torch.from_numpy(x), None, None, torch.from_numpy(1e9 * ones), torch.from_numpy(ones), training=True, eps=1e-5
+    ).numpy()
+    ours = scaled(standardize(Bounded.exact(x), (0,), 1e-5), Bounded.exact(1e9 * ones), Bounded.exact(ones), x.shape)
+    assert (np.abs(theirs - ours.value) <= ours.error).all()
+    assert np.isfinite(ours.error).all()
