@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bntui.audit.audit import audit
 from bntui.errors import DataError, RecordingError
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import fields_digest
@@ -16,8 +17,10 @@ from bntui.recording.copy import copied, writable
 from bntui.recording.reader import Reader
 from bntui.recording.schema import RUN
 from bntui.scenario.load import Override, parse
+from bntui.trainer import first_failure
 from bntui.trainer.session import Session
 from tests.same import compare
+from tests.test_dead import POSITIVE, positive
 from tests.test_session import DIGITS, never, rows, train
 
 DIVERGES: list[Override] = [
@@ -263,3 +266,21 @@ def test_a_gradient_dies_in_the_same_step_however_seldom_it_is_measured(tmp_path
     told = [next(event for event in reader.events(0) if event.kind == "died") for reader in (exact, seldom)]
     assert told[0] == told[1]
     assert (np.diff(seldom.history(0).step) > 0).all()
+
+
+def test_a_step_that_is_recorded_for_a_dead_gradient_tells_what_its_update_led_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weight decay turns the signs of all weights: in step 2 no unit is active, and its update is too large."""
+    monkeypatch.setattr(first_failure, "_stays", lambda *_of, **_keys: True)  # they would turn again
+    text = POSITIVE.format(seed=0, path=positive(tmp_path), hidden=1)
+    huge: list[Override] = [("training.lr", 1e-3), ("training.weight_decay", 1e16), ("data.batch_size", 5)]
+    reader = train(tmp_path, text, *huge, ("training.epochs", 1))
+    history = reader.history(0)
+    assert history.step.tolist()[:2] == [0, 2]
+    assert not np.isfinite(history.val_loss[1])
+    assert not not_finite(reader.keyframe(0, 1))
+    told = {event.kind: (event.step, event.arguments.get("quantity")) for event in reader.events(0)}
+    assert told["died"] == (2, None)
+    assert told["first_bad"] == (2, "validation loss")
+    assert not audit(reader.path).ledger.failures

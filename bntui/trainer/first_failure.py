@@ -117,11 +117,8 @@ class FailureWatch:
         since, recorded = self.since, self.recorded
         self.recorded = run.step
         here = _found(taken, run, initial=run.step == since)
-        if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
-            # the step itself was sound, but its update led to this
-            here["first_bad"] = _bad(run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
-        elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
-            here["first_bad"] = _bad(run.info.layers[-1].name, LOSS, train_loss)
+        if "first_bad" not in run.told | here.keys():
+            here |= _led_to(run, train_loss, val_loss)
         if taken is not None:
             self.since = run.step
         if not here:
@@ -149,10 +146,34 @@ class FailureWatch:
             run.told |= found.keys()
             if again.step > recorded:
                 once_more = self._past.reach(run.info.index, again.step - 1)
+                once_more.watcher = _Told(run.told)
                 once_more.train_step(writer, measured=True, events=told)
             else:
                 events += told
         return events
+
+
+def _led_to(run: Run, train_loss: float, val_loss: float) -> dict[EventKind, Trouble]:
+    """What a step that was sound itself led to by its update."""
+    for quantity, loss in ((VALIDATION_LOSS, val_loss), (LOSS, train_loss)):
+        if not math.isfinite(loss):
+            return {"first_bad": _bad(run.info.layers[-1].name, quantity, loss)}
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Watches a repeated step that is recorded: its trouble is known, but not yet what its update led to."""
+
+    told: set[EventKind]
+    """Kinds of trouble of the run; extended."""
+
+    def __call__(
+        self, run: Run, _writer: RunWriter, _taken: MeasuredStep | None, train_loss: float, val_loss: float
+    ) -> list[Event]:
+        here = {} if "first_bad" in self.told else _led_to(run, train_loss, val_loss)
+        self.told.update(here)
+        return [trouble.told(run) for trouble in here.values()]
 
 
 def _found(
