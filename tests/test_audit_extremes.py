@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from bntui.audit.bounded import Bounded
 from bntui.audit.normalize import scaled, standardize
+from bntui.audit.optimizers import OPTIMIZERS
 from bntui.audit.recurrence import normalized_by
 from bntui.audit.values import running
+from bntui.scenario.schema import RunConfig
 
 
 @pytest.mark.parametrize("momentum", [1e-6, 0.1, 0.9, 0.99, 0.9999, 1 - 1e-7, 1.0])
@@ -40,8 +44,9 @@ def test_what_overflows_on_the_way_is_undetermined(value: float, eps: float, gam
     """PyTorch computes x · (s · gamma) + (beta - mean · s · gamma); both may be infinite where γ x̂ + β is 0."""
     x = np.full((6, 2), value, np.float32)
     mean, var, scale, shift = (np.array([number] * 2, np.float32) for number in (value, 0, gamma, 1))
-    theirs = torch.nn.functional.batch_norm(
-        *map(torch.from_numpy, (x, mean.copy(), var.copy(), scale, shift)), training=training, eps=eps
+    tensors = [torch.from_numpy(array.copy()) for array in (x, mean, var, scale, shift)]
+    theirs = torch.batch_norm(
+        tensors[0], tensors[3], tensors[4], tensors[1], tensors[2], training, 0.1, eps, cudnn_enabled=False
     ).numpy()
     assert not np.isfinite(theirs).all()
     known = [Bounded.exact(array) for array in (x, mean, var, scale, shift)]
@@ -62,3 +67,57 @@ def test_what_stays_in_range_is_determined() -> None:
     ours = scaled(standardize(Bounded.exact(x), (0,), 1e-5), Bounded.exact(1e9 * ones), Bounded.exact(ones), x.shape)
     assert (np.abs(theirs - ours.value) <= ours.error).all()
     assert np.isfinite(ours.error).all()
+
+
+OPTIMIZING: dict[str, dict[str, Any]] = {
+    "sgd": {"optimizer": "sgd"},
+    "sgd, nesterov": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
+    "adam": {"optimizer": "adam"},
+    "adamw": {"optimizer": "adamw"},
+    "rmsprop": {"optimizer": "rmsprop"},
+    "rmsprop, momentum": {"optimizer": "rmsprop", "momentum": 0.5},
+}
+TO: dict[str, Any] = {
+    "sgd": lambda p, lr, c: torch.optim.SGD(
+        p, lr, momentum=c["momentum"], nesterov=c["nesterov"], weight_decay=c["weight_decay"], fused=True
+    ),
+    "rmsprop": lambda p, lr, c: torch.optim.RMSprop(
+        p, lr, momentum=c["momentum"], weight_decay=c["weight_decay"], foreach=True
+    ),
+    "adam": lambda p, lr, c: torch.optim.Adam(p, lr, weight_decay=c["weight_decay"], fused=True),
+    "adamw": lambda p, lr, c: torch.optim.AdamW(p, lr, weight_decay=c["weight_decay"], fused=True),
+}
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1, 1e6])
+@pytest.mark.parametrize("name", OPTIMIZING)
+def test_steps_of_every_size_lie_within_the_bounds_or_are_undetermined(name: str, decay: float) -> None:
+    """Two steps of PyTorch's optimizer in float32: parameters, gradients, and rates from 1e-30 to 1e30."""
+    made = {"data": {"source": "digits"}, "network": {}, "training": OPTIMIZING[name] | {"weight_decay": decay}}
+    config = RunConfig.model_validate({**made, "record": {}}).training.model_dump()
+    rng = np.random.default_rng(5)
+    judged = 0
+    for lr in (1e-30, 1e-3, 1.0, 1e10, 1e20, 1e30):
+        p, *gradients = (
+            (10.0 ** rng.uniform(-30, 30, 2000) * rng.choice([-1, 1], 2000)).astype(np.float32) for _ in range(3)
+        )
+        tensor = torch.from_numpy(p.copy())
+        optimizer = TO[config["optimizer"]]([tensor], lr, config)
+        for number, gradient in enumerate(gradients):
+            state = optimizer.state.get(tensor, {})
+            memory = {key: value.numpy().astype(np.float64) for key, value in state.items() if value is not None}
+            if not memory and config["optimizer"] != "sgd":
+                zeros = np.zeros(2000)
+                memory = dict.fromkeys(("exp_avg", "exp_avg_sq", "square_avg", "momentum_buffer"), zeros)
+            known = {**memory, "step": np.array([float(number)])}
+            before, tensor.grad = tensor.numpy().astype(np.float64), torch.from_numpy(gradient)
+            optimizer.step()
+            with np.errstate(all="ignore"):
+                ours, _ = OPTIMIZERS[config["optimizer"]](config, before, Bounded.exact(gradient), known, lr)
+                sound = np.isfinite(before) & np.isfinite(ours.error)
+                for value in memory.values():
+                    sound &= np.isfinite(value)
+                apart = np.abs(tensor.numpy() - ours.value)
+            assert (apart[sound] <= ours.error[sound]).all(), (lr, number)
+            judged += int(sound.sum())
+    assert judged > 5000

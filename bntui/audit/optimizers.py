@@ -43,9 +43,10 @@ def adam(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: f
 
 def adamw(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     """Loshchilov and Hutter, arXiv:1711.05101: the decay is subtracted from the parameter."""
-    after, averages = _adaptive(config, p * (1 - lr * config["weight_decay"]), g, memory, lr)
-    # the factor, its product with p, and the difference are each rounded relative to p
-    lost = 3 * g.unit * np.abs(p) if config["weight_decay"] else np.zeros_like(p)
+    decay = lr * config["weight_decay"]
+    after, averages = _adaptive(config, p * (1 - decay), g, memory, lr)
+    # the factor, its product with p, and the difference are each rounded relative to p, or to its decay if that is more
+    lost = 3 * g.unit * max(1.0, decay) * np.abs(p) if decay else np.zeros_like(p)
     return after.function(after.value, 1.0, lost), averages
 
 
@@ -60,7 +61,7 @@ def _adaptive(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, 
         Affine(second * memory["exp_avg_sq"] / unbias[1], (1 - second) / unbias[1]),
         g,
     )
-    return moved(p, way, lr), {"exp_avg": m, "exp_avg_sq": v}
+    return moved(p, way, lr, np.abs(m / unbias[0]) + g.error), {"exp_avg": m, "exp_avg_sq": v}
 
 
 def rmsprop(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
@@ -70,7 +71,7 @@ def rmsprop(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr
     square = alpha * memory["square_avg"] + (1 - alpha) * g.value**2
     away = quotient(Affine(np.zeros_like(p), 1.0), Affine(alpha * memory["square_avg"], 1 - alpha), g)
     if not config["momentum"]:
-        return moved(p, away, lr), {"square_avg": square}
+        return moved(p, away, lr, g.reach), {"square_avg": square}
     buffer = away + rounded(config["momentum"] * memory["momentum_buffer"], g.unit)
     return moved(p, buffer, lr), {"square_avg": square, "momentum_buffer": buffer.value}
 
@@ -106,7 +107,7 @@ def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
     # both averages are sums of two products with relative rounding errors, then divided
     size = np.fmin(most_apart, (np.abs(a) + b * g.reach) / lowest)
     rounding = FEW * g.unit * (size + np.abs(value) + reach * (g.error > 0)) + TINY
-    rounding = np.where(d * g.reach**2 > LARGEST, np.inf, rounding)
+    rounding = np.where(c + d * g.reach**2 > LARGEST, np.inf, rounding)
     return tightened(value, grown + rounding, np.asarray(np.inf), g.unit)
 
 
@@ -117,15 +118,22 @@ def decayed(config: Mapping[str, Any], p: Values, g: Bounded) -> Bounded:
 
 
 def rounded(values: Values, unit: float) -> Bounded:
-    """A rounded product of a recorded value and a rounded rate."""
-    return Bounded.exact(values, unit).function(values, 1.0, 3 * unit * np.abs(values))
+    """A rounded product of a recorded value and a rounded rate, which may overflow."""
+    lost = np.where(np.abs(values) <= LARGEST, 3 * unit * np.abs(values), np.inf)
+    return Bounded.exact(values, unit).function(values, 1.0, lost)
 
 
-def moved(p: Values, way: Bounded, lr: float) -> Bounded:
-    """``p - lr·way``, with the rate, its product, and the difference rounded."""
+def moved(p: Values, way: Bounded, lr: float, above: Values | None = None) -> Bounded:
+    """``p - lr·way``, with the rate, its product, and the difference rounded.
+
+    Args:
+        above: magnitude of the numerator if ``way`` is a quotient: PyTorch multiplies it by the rate before it divides.
+    """
     step = way * rounded(np.asarray(lr), way.unit)
     after = p - lr * way.value
     lost = step.error + FEW * way.unit * np.abs(step.value) + 2 * way.unit * np.maximum(np.abs(p), np.abs(after))
+    largest = np.maximum(np.abs(p), lr * way.reach if above is None else np.maximum(lr * way.reach, lr * above))
+    lost = np.where(largest <= LARGEST, lost, np.inf)
     return tightened(after, lost + TINY * (lost > 0), np.asarray(np.inf), way.unit)
 
 
