@@ -58,6 +58,19 @@ def test_what_overflows_on_the_way_is_undetermined(value: float, eps: float, gam
     assert not np.isfinite(ours.error).any()
 
 
+@pytest.mark.parametrize("power", range(50, 68))
+def test_sums_of_squares_that_overflow_are_undetermined(power: int) -> None:
+    """The squares of nine values near 2^63 are below float32's largest number, but not their sum."""
+    x = (2.0**power * np.random.default_rng(power).normal(size=(20, 9))).astype(np.float32)
+    ones = np.ones(9, np.float32)
+    theirs = torch.nn.functional.layer_norm(torch.from_numpy(x), (9,), eps=1e-12).numpy()
+    with np.errstate(all="ignore"):
+        ours = scaled(standardize(Bounded.exact(x), (1,), 1e-12), Bounded.exact(ones), Bounded.exact(0 * ones), x.shape)
+        sound = np.isfinite(ours.error)
+        assert (np.abs(theirs - ours.value)[sound] <= ours.error[sound]).all()
+    assert sound.all() or power > 60
+
+
 def test_what_stays_in_range_is_determined() -> None:
     x = (1e12 + 1e10 * np.random.default_rng(0).normal(size=(6, 2))).astype(np.float32)
     ones = np.ones(2, np.float32)

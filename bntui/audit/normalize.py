@@ -72,7 +72,7 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     spread, root = np.sqrt(var), np.sqrt((size * size).mean(axes, keepdims=True))
     moved = np.sqrt((x.error * x.error).mean(axes, keepdims=True))
     off_var = 2 * spread * moved + moved**2 + off_mean**2 + lost * (var + 2 * spread * root) + TINY
-    beyond = ~(root <= math.sqrt(LARGEST))  # the squares may have overflowed: the result is unknown
+    beyond = ~(root <= math.sqrt(LARGEST / count))  # the sum of squares may have overflowed: the result is unknown
     off_var = np.where(beyond, np.inf, off_var)
     inverse = 1 / np.sqrt(var + eps)
     relative = off_var / (var + eps)
