@@ -151,3 +151,48 @@ def test_checkpoints_are_seen_in_the_order_of_the_forward_pass_and_of_the_last_p
     for layer in layers[:2]:
         assert layer.dropout is not None
         assert layer.activation_gradient_norm > 0
+
+
+class CheckpointedSegment(nn.Module):
+    """Layers with all that may follow one; several of them are computed again together, as with little memory."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(0.5)) for _ in range(3)
+        )
+        self.head = nn.Linear(4, 3)
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = checkpoint(lambda y: self.parts[1](self.parts[0](y)), x, use_reentrant=self.reentrant)
+        out: Tensor = self.head(checkpoint(self.parts[2], x, use_reentrant=self.reentrant))
+        return out
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_is_computed_again_is_no_layer_and_no_pass_of_its_own(
+    reentrant: bool, told_before: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model, path = CheckpointedSegment(reentrant), tmp_path / "run.bntui"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    losses = []
+    with bntui.watch(model, optimizer, path, every=1) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model(torch.randn(8, 4, requires_grad=True)).square().mean()
+            losses.append(loss.item())
+            if told_before:
+                recorder.step(loss=loss)
+            loss.backward()
+            optimizer.step()
+            if not told_before:
+                recorder.step(loss=loss)
+    assert "not seen" not in capsys.readouterr().err
+    with closing(Reader(path)) as reader:
+        layers = reader.runs[0].layers
+        assert reader.history(0).batch_loss == pytest.approx(losses)
+    assert [one.name for one in layers] == ["parts.0.0", "parts.1.0", "parts.2.0", "head"]
+    assert {(one.norm, one.activation, one.dropout) for one in layers[:3]} == {("batch", "tanh", 0.5)}

@@ -89,13 +89,19 @@ class Attribution:
         self._places: dict[int, _Place] = {}
         self._known: dict[int, tuple[weakref.ref[Tensor], int, Held | None]] = {}
         self.passes = 0
-        """Forward passes so far."""
+        """Forward passes so far, without what is computed again backwards."""
+        self._number = 0
+        """Passes, with what is computed again backwards."""
+        self._backwards = False
+        """Something was computed again backwards."""
         self.calls: dict[str, Call] = {}
         """The last pass's first call of each layer, in the order of the calls."""
         self.order: dict[str, int] = {}
         """Places of layers in the order of the forward pass; those of checkpoints are among the calls backwards."""
         self._later: set[str] = set()
-        """Layers that a pass called without gradients, as checkpoints do that are computed again backwards."""
+        """Modules that a pass called without gradients, as checkpoints do that are computed again backwards."""
+        self._seen: set[str] = set()
+        """Modules that were seen with gradients."""
         self.again: dict[str, int] = {}
         """Layers that were called more than once in a pass, and how often."""
         self.unseen: set[str] = set()
@@ -110,18 +116,33 @@ class Attribution:
         self._places.clear()
         self._known.clear()
 
+    def begin_pass(self, *, backwards: bool) -> bool:
+        """See the beginning of a pass, or of what is computed again backwards; True if it is the step's first."""
+        self._number += 1
+        self._backwards |= backwards
+        self.passes += not backwards
+        return self._number == 1
+
     def without_gradients(self, role: Role, *, in_pass: bool) -> None:
-        """See a layer that is called without gradients, perhaps within a pass that has some."""
+        """See a module that is called without gradients, perhaps within a pass that has some."""
         self.order.setdefault(role.name, len(self.order))
         if in_pass:
             self._later.add(role.name)
 
     def complete(self, names: Collection[str]) -> bool:
-        """True if any of these layers was seen, and none of them is to be computed again."""
-        return self._later.isdisjoint(names) and not self.calls.keys().isdisjoint(names)
+        """True if there is nothing to see in a module that is computed again backwards.
+
+        Args:
+            names: of the modules in it that are layers, or parts of one.
+        """
+        if not names:  # such as those of a dropout
+            return not (self._later or self._backwards)
+        return self._later.isdisjoint(names) and not self._seen.isdisjoint(names)
 
     def module(self, role: Role, module: nn.Module, entered: Tensor | None, out: Tensor | None) -> None:
         """See a module's call: the first tensors that entered and left it."""
+        self._seen.add(role.name)
+        self._later.discard(role.name)
         if out is None:
             self.unseen.add(role.name)
             return
@@ -156,11 +177,10 @@ class Attribution:
         self._put(out, call, NORMED, units)
 
     def _begin(self, role: Role, module: nn.Module) -> Call:
-        call = Call(role, module, self.passes, recorded=role.measured)
+        call = Call(role, module, self._number, recorded=role.measured)
         self.order.setdefault(role.name, len(self.order))
-        self._later.discard(role.name)
         before = self.calls.get(role.name)
-        if before is not None and before.number == self.passes:
+        if before is not None and before.number == self._number:
             call.recorded = False
             self.again[role.name] = self.again.get(role.name, 1) + 1
         elif call.recorded:

@@ -128,11 +128,11 @@ class Capture:
     def _enter(self, module: nn.Module) -> None:
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return  # tensors within torch.func's transformations have no values of their own
-        here = threading.get_ident()
+        here, backwards = threading.get_ident(), False
         if self._stack:
             if here != self._runs_in:
                 return
-        elif in_backward():
+        elif backwards := in_backward():
             if self._seen(module):
                 return  # a checkpoint computes its part again
         else:
@@ -141,8 +141,7 @@ class Capture:
                 return
         if not self._stack:
             self._runs_in = here
-            self.found.passes += 1
-            if self.found.passes == 1:
+            if self.found.begin_pass(backwards=backwards):
                 self._guard(self._begun)
         role, above = self._roles.get(module), self._stack[-1] if self._stack else None
         inner = above is not None and (above.inner or above.role is not None)
