@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from pathlib import Path
 
@@ -196,3 +197,40 @@ def test_what_is_computed_again_is_no_layer_and_no_pass_of_its_own(
         assert reader.history(0).batch_loss == pytest.approx(losses)
     assert [one.name for one in layers] == ["parts.0.0", "parts.1.0", "parts.2.0", "head"]
     assert {(one.norm, one.activation, one.dropout) for one in layers[:3]} == {("batch", "tanh", 0.5)}
+
+
+class Heads(nn.Module):
+    """A trunk, and heads that take turns, as experts or tasks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Linear(4, 6)
+        self.heads = nn.ModuleList(nn.Linear(6, 2) for _ in range(3))
+
+    def forward(self, x: Tensor, chosen: tuple[int, ...]) -> Tensor:
+        x = functional.relu(self.trunk(x))
+        return torch.stack([self.heads[at](x) for at in chosen]).sum(0)
+
+
+def test_layers_that_take_turns_are_recorded_in_the_steps_that_call_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model, path = Heads(), tmp_path / "run.bntui"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    turns = [(0, 1), (2, 1), (0,), (2,), (0, 1, 2)]  # head 2 comes only after the first keyframe has fixed the layers
+    with bntui.watch(model, optimizer, path, every=1) as recorder:
+        for chosen in turns:
+            optimizer.zero_grad()
+            loss = model(torch.randn(8, 4), chosen).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss=loss)
+    assert "bntui: not seen: heads.2" in capsys.readouterr().err
+    with closing(Reader(path)) as reader:
+        frames = [reader.keyframe(0, row) for row in reader.history(0).frame_rows.tolist()]
+    assert [frame.step for frame in frames] == [1, 2, 3, 4, 5]
+    for frame, chosen in zip(frames, turns, strict=True):
+        assert [layer.name for layer in frame.layers] == ["trunk", "heads.0", "heads.1"]
+        called = [math.isfinite(layer.activation_gradient_norm) for layer in frame.layers]
+        assert called == [True, 0 in chosen, 1 in chosen]

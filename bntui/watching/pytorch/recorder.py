@@ -248,10 +248,9 @@ class Recorder:
             self._say(announced(measured, self.path))
         for name in found.keys() - set(self._names):
             self._unseen.add(name)
-        if len(found) < len(self._names):
-            found = {name: uncalled(*self._known[name]) for name in self._names if name not in found} | found
-        self._known |= {name: (layer.info, layer.captured.normed) for name, layer in found.items()}
-        return [found[name] for name in self._names]
+        layers = [found[name] if name in found else uncalled(*self._known[name]) for name in self._names]
+        self._known |= {layer.info.name: (layer.info, layer.captured.normed) for layer in layers}
+        return layers
 
     def _record(self, loss: float | None) -> None:
         step, self._pending = self._pending, None
