@@ -78,3 +78,21 @@ def test_a_stance_that_the_loop_sets_meanwhile_stays_and_ends(tmp_path: Path) ->
         optimizer.step()
         assert _stance() == "default"
     assert _stance() == "default"
+
+
+def test_a_model_of_which_a_part_is_compiled_is_recorded_without_a_warning_of_pytorch_s(tmp_path: Path) -> None:
+    """PyTorch warns of global hooks wherever something compiled is called, which would end a loop under -W error."""
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    inner: Any = torch.compile(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), backend="eager")
+    model, x = nn.Sequential(inner, nn.Linear(6, 2)), torch.randn(8, 4)
+    optimizer, path = torch.optim.SGD(model.parameters(), lr=0.1), tmp_path / "run.bntui"
+    with bntui.watch(model, optimizer, path, every=2, quiet=True), warnings.catch_warnings():
+        warnings.filterwarnings("error", "Using `torch.compile")
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+    info, frames = recorded(path)
+    assert [(one.name, one.activation) for one in info.layers] == [("0.0", "relu"), ("1", "none")]
+    assert [frame.step for frame in frames] == [1, 2, 4]

@@ -123,6 +123,16 @@ def test_without_a_pass_it_is_said_that_there_is_no_file(tmp_path: Path, capsys:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_optimizer_that_does_no_step_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As one that wraps another, and leaves the steps to that."""
+    watched = model()
+    for given, call in ((optimizer_of(watched), "SGD.step()"), (None, "recorder.step()")):
+        with bntui.watch(watched, given, tmp_path / "run.bntui"):
+            trained(watched, torch.optim.Adam(watched.parameters()), torch.randn(4, 6))
+        assert f"nothing was recorded: {call} was not called" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("loss", ["low", torch.ones(3), torch.tensor(1j), 10**400, object(), [1.0]])
 def test_a_mistaken_loss_is_warned_of_and_recording_goes_on(loss: Any, tmp_path: Path) -> None:
     watched = model()

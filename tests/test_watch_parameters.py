@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import bntui
+from bntui.cli import obey
 from tests.test_watch import recorded
 
 Figures = dict[str, tuple[float, float, float]]
@@ -185,3 +186,51 @@ def test_a_lazy_layer_is_measured_once_it_has_values(tmp_path: Path, capsys: pyt
     _info, frames = recorded(path)
     assert frames[-1].layers[0].weight_norm == pytest.approx(before, rel=1e-6)
     assert frames[-1].layers[0].update_ratio > 0
+
+
+def test_figures_that_a_layer_cannot_have_are_absent_and_not_nan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(nn.LayerNorm(4, elementwise_affine=False), nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2))
+    model[1].requires_grad_(False)
+    path = tmp_path / "run.bntui"
+    optimizer = torch.optim.SGD(model[3].parameters(), lr=0.1)
+    with bntui.watch(model, optimizer, path, quiet=True) as recorder:
+        loss = model(torch.randn(8, 4)).square().sum()
+        loss.backward()
+        optimizer.step()
+        recorder.step(loss=loss)
+        recorder.epoch(train_accuracy=0.5, val_loss=1.0, val_accuracy=0.5)
+    info, _frames = recorded(path)
+    assert [set(layer.absent) for layer in info.layers] == [
+        {"activation_gradient_norm", "weight_norm", "weight_gradient_norm", "update_ratio"},
+        {"activation_gradient_norm", "weight_gradient_norm", "update_ratio"},
+        set(),
+    ]
+    with pytest.raises(SystemExit):
+        obey(["show", str(path)])
+    assert "NaN" not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_model_of_torchscript_is_left_out_and_the_rest_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    inner: Any = torch.jit.trace(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), torch.zeros(1, 4))  # type: ignore[no-untyped-call]
+    model: Any = nn.Sequential(inner, nn.Linear(6, 2))
+    path = tmp_path / "run.bntui"
+    by_hand = []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with bntui.watch(model, optimizer, path, every=1):
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.randn(8, 4)).square().sum().backward()
+            by_hand.append((norm(model[1].weight.detach()), norm(model[1].weight.grad)))
+            optimizer.step()
+    assert "bntui: not seen: 0.0" in capsys.readouterr().err
+    _info, frames = recorded(path)
+    assert [[layer.name for layer in frame.layers] for frame in frames] == [["1"], ["1"]]
+    found = [(frame.layers[0].weight_norm, frame.layers[0].weight_gradient_norm) for frame in frames]
+    assert np.array(found) == pytest.approx(np.array(by_hand), rel=1e-6)

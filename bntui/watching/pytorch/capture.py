@@ -75,8 +75,9 @@ class Capture:
             self._handles.append(register_module_forward_hook(after, always_call=True))
             return
         for module in self._watched:
-            self._handles.append(module.register_forward_pre_hook(before))
-            self._handles.append(module.register_forward_hook(after, always_call=True))
+            if not isinstance(module, torch.jit.ScriptModule):  # which has no hooks
+                self._handles.append(module.register_forward_pre_hook(before))
+                self._handles.append(module.register_forward_hook(after, always_call=True))
 
     def _replace_call(self, module: Any) -> None:
         """See the calls of a Keras layer, which do not pass PyTorch's hooks."""

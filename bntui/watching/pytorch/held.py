@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bntui.keyframe import HISTOGRAM_BINS
 from bntui.watching.captured import Captured, Reduced
@@ -54,19 +54,29 @@ def plain(tensor: Tensor) -> Tensor:
     return torch.cat(list(tensor.unbind())) if tensor.is_nested else tensor
 
 
+def sharded(tensor: Tensor) -> bool:
+    """True for a tensor of which this process has only a part, as those of FSDP: asking for its figures would wait for
+    the other processes, which do not record."""
+    return hasattr(tensor, "to_local")
+
+
 def _usual(tensor: Tensor) -> bool:
     """True for a tensor as most are, of which less has to be asked: dense, in single precision, and small."""
+    if type(tensor) is not Tensor and type(tensor) is not nn.Parameter:
+        return False
     dense = tensor.dtype is torch.float32 and tensor.layout is torch.strided and not tensor.is_nested
     return dense and 0 < tensor.numel() <= EXACT
 
 
 def hold(tensor: Tensor) -> Held | None:
-    """Keep a tensor's values as they are now; None of an empty one.
+    """Keep a tensor's values as they are now; None of an empty one, and of one of which this process has only a part.
 
     The values of half precision and of integers are those that single precision has of them.
     """
     if _usual(tensor):
         return Small(tensor.detach().clone())
+    if sharded(tensor):
+        return None
     tensor = plain(tensor)
     if tensor.numel() == 0:
         return None
@@ -169,11 +179,13 @@ def array(tensor: Tensor) -> NDArray[Any]:
 
 
 def norm(tensor: Tensor) -> Tensor:
-    """Euclidean norm in float64, on the tensor's device."""
+    """Euclidean norm in float64, on the tensor's device; NaN of a tensor of which this process has only a part."""
     found: Tensor
     if _usual(tensor):  # twice as fast as converting each value when it is added
         found = torch.linalg.vector_norm(tensor.detach().double())
         return found
+    if sharded(tensor):
+        return torch.full((), math.nan, dtype=torch.float64)
     tensor = plain(tensor)
     if tensor.is_sparse:
         tensor = tensor.coalesce().values()

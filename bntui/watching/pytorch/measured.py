@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,13 +20,11 @@ from bntui.watching.pytorch.held import Held, array, fetched, norm, numbers
 from bntui.watching.pytorch.masks import of_samples
 from bntui.watching.pytorch.parameters import Parameters
 
-_ABSENT: Final = {
-    (False, False): frozenset[str](),
-    (True, False): frozenset({"activation_gradient_norm"}),
-    (False, True): frozenset({"weight_gradient_norm"}),
-    (True, True): frozenset({"activation_gradient_norm", "weight_gradient_norm"}),
-}
-"""Figures that a layer lacks, by whether no gradient of its output, and none of its weight, was seen."""
+
+@cache
+def _absent(**seen: bool) -> frozenset[str]:
+    """Figures that a layer lacks, of those that were looked for."""
+    return frozenset(name for name, found in seen.items() if not found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +116,18 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
         batch_norm=_batch_norm(call, parameters, parameters.divisor(scale)),
         dropout=_dropout(call, kept),
     )
-    no_gradient = isinstance(call.gradient, float)
-    no_weight_gradient = parameters.weight_of.get(call.module) not in parameters.gradient_norms
+    weight = parameters.weight_of.get(call.module)
     looks = (call.role.name, call.shape[1:], call.order, call.activation, call.norm, call.dropout and call.dropout[0])
     info = step.infos.get(looks)
     if info is None:
         info = step.infos[looks] = _info(call)
-    absent = _ABSENT[no_gradient, no_weight_gradient]
-    if call.units is None and activation(call.activation).dies:
-        absent |= {"dead_fraction"}
+    absent = _absent(
+        activation_gradient_norm=not isinstance(call.gradient, float),
+        weight_norm=weight is not None,
+        weight_gradient_norm=weight in parameters.gradient_norms,
+        update_ratio=weight in parameters.moved,
+        dead_fraction=call.units is not None or not activation(call.activation).dies,
+    )
     return SeenLayer(info, captured, absent)
 
 

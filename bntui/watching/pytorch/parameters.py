@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from bntui.watching.pytorch.eager import untraced
-from bntui.watching.pytorch.held import norm
+from bntui.watching.pytorch.held import norm, sharded
 from bntui.watching.pytorch.roles import Role
 
 _WEIGHTS: Final = ("weight", "weight_ih_l0", "weight_ih", "in_proj_weight", "q_proj_weight")
@@ -23,7 +23,9 @@ def _weight_of(module: nn.Module) -> nn.Parameter | None:
     A bias is one only if there is nothing else: that of a layer with a single input is as large as its weight, which
     has another name if it is pruned or parametrized.
     """
-    own = module._parameters  # most layers have it, and asking for names takes time
+    own: Mapping[str, nn.Parameter | None] = module._parameters  # most layers have it, and asking for names takes time
+    if not isinstance(own, dict):  # those of TorchScript
+        own = dict(module.named_parameters(recurse=False))
     named = next((one for name in _WEIGHTS if (one := own.get(name)) is not None and _whole(one)), None)
     if named is not None:
         return named
@@ -33,8 +35,11 @@ def _weight_of(module: nn.Module) -> nn.Parameter | None:
 
 
 def _whole(parameter: Tensor) -> bool:
-    """False for one that has no values yet, and for what ``torch.func.functional_call`` puts in place of one."""
-    return isinstance(parameter, nn.Parameter) and not is_lazy(parameter)
+    """False for one that has no values yet, for one of which this process has only a part, and for what
+    ``torch.func.functional_call`` puts in place of one."""
+    if type(parameter) is nn.Parameter:  # as nearly all are
+        return True
+    return isinstance(parameter, nn.Parameter) and not is_lazy(parameter) and not sharded(parameter)
 
 
 class Parameters:
@@ -52,11 +57,14 @@ class Parameters:
         self._first: Optimizer | None = None
         self._measured = [module for module, role in roles.items() if role.measured and role.part != "activation"]
         self._norms = [module for module in self._measured if roles[module].part == "norm"]
+        self._names = {module: roles[module].name for module in self._measured}
         self.weight_of: dict[nn.Module, nn.Parameter] = {}
         """The weight that stands for each layer."""
         self._weights: set[nn.Parameter] = set()
         self._affine: set[nn.Parameter] = set()
         self._optimizers: Sequence[Optimizer] = ()
+        self.sharded: set[str] = set()
+        """Layers of whose weights other processes have a part."""
         self.gradient_norms: dict[nn.Parameter, Tensor] = {}
         self.gradients: dict[nn.Parameter, Tensor] = {}
         """Gradients of the parameters of normalizations."""
@@ -101,6 +109,9 @@ class Parameters:
     def _find(self) -> None:
         self.weight_of |= {one: weight for one in self._measured if (weight := _weight_of(one)) is not None}
         self._weights = set(self.weight_of.values())
+        for module in self._names.keys() - self.weight_of.keys():
+            if any(map(sharded, module.parameters())):
+                self.sharded.add(self._names[module])
         own = (one for module in self._norms for one in module._parameters.values())
         self._affine = {one for one in own if one is not None and _whole(one)}
 

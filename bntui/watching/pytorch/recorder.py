@@ -226,7 +226,7 @@ class Recorder:
             calls = sorted(capture.found.calls.values(), key=lambda call: capture.found.order[call.role.name])
             found, values = layers_of(calls, parameters, scale, self._infos)
         layers = self._layers(found)
-        self._unseen |= capture.found.unseen
+        self._unseen |= capture.found.unseen | {f"{name}: sharded weight" for name in parameters.sharded}
         passes = capture.found.passes
         self._disarm()
         if not layers:
@@ -391,7 +391,8 @@ class Recorder:
 
     def _sum_up(self) -> None:
         if not self._measured:
-            self._say(nothing_recorded(self._steps))
+            whose = type(self._optimizers[0]).__name__ if self._optimizers else "recorder"
+            self._say(nothing_recorded(self._steps, f"{whose}.step()"))
             return
         whole = max(time.perf_counter() - self._began, 1e-9)
         self._say(summed_up(self._measured, self.path, self._spent / whole))

@@ -107,7 +107,7 @@ def watch(
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
     course = Course(row_writer(None if path is None else Path(path), subject), subject, rule)
-    averaged = any(_wrapped(one) for one in _sequence(model))
+    averaged = any(_wrapped(one) for one in _sequence(model)) or (bool(optimizers) and _processes() > 1)
     plan = Plan(every, steps_per_epoch, averaged=averaged, compiled=bool(told), quiet=quiet)
     return Recorder(models, optimizers, found, course, plan, scaler)
 
@@ -169,7 +169,7 @@ def _scaler_of(optimizer: Optimizer | Sequence[Optimizer] | None) -> Any:
 
 
 def _compiled(model: nn.Module) -> bool:
-    return hasattr(model, "_orig_mod") or any(getattr(one, "_compiled_call_impl", None) for one in model.modules())
+    return any(hasattr(one, "_orig_mod") or getattr(one, "_compiled_call_impl", None) for one in model.modules())
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -184,15 +184,25 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _wrapped(model: nn.Module) -> bool:
-    """True if gradients are averaged between processes."""
+    """True if the model itself averages gradients between processes."""
     return isinstance(model, nn.parallel.DistributedDataParallel) or isinstance(
         getattr(model, "_orig_mod", None), nn.parallel.DistributedDataParallel
     )
 
 
 def _rank() -> int:
-    """The number of this process in a distributed training, without importing what is not used."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return 0
-    return int(distributed.get_rank())
+    """The number of this process in a distributed training."""
+    distributed = _distributed()
+    return 0 if distributed is None else int(distributed.get_rank())
+
+
+def _processes() -> int:
+    """How many train together; the loop may average gradients by itself, or with a wrapper that it does not show."""
+    distributed = _distributed()
+    return 1 if distributed is None else int(distributed.get_world_size())
+
+
+def _distributed() -> Any:
+    """PyTorch's module if this is a process of a distributed training, without importing what is not used; or None."""
+    module = sys.modules.get("torch.distributed")
+    return module if module is not None and module.is_available() and module.is_initialized() else None

@@ -17,8 +17,14 @@ def announced(layers: Sequence[SeenLayer], path: Path) -> str:
     return sentence.format(layers=len(layers), path=path, size=about)
 
 
-def nothing_recorded(steps: int) -> str:
-    """That there is no file, and why."""
+def nothing_recorded(steps: int, call: str) -> str:
+    """That there is no file, and why.
+
+    Args:
+        call: what would have been a step, such as ``Adam.step()``.
+    """
+    if not steps:
+        return _("bntui: nothing was recorded: {call} was not called, so there is no file").format(call=call)
     nothing = _(
         "bntui: nothing was recorded in {steps} steps: no forward pass with gradients was seen, so there is no file"
     )
