@@ -31,6 +31,7 @@ from bntui.study.train import trained
 from bntui.study.trial import Outcome, Over, Read, SeedsJob, Trial
 from bntui.trainer.stack import Stack
 from tests.commands import bntui
+from tests.sessions import gone, group
 from tests.test_session import train
 from tests.waiting import until
 
@@ -379,15 +380,19 @@ def test_a_scenario_without_claims_has_nothing_to_verify(file: Path) -> None:
     assert "has no [[claim]]" in answer.stderr
 
 
-def test_verify_trains_in_workers_and_leaves_nothing_behind_after_ctrl_c(file: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_verify_trains_in_workers_and_leaves_nothing_behind_when_ended(file: Path, number: int, code: int) -> None:
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 1000000"))
     command = [sys.executable, "-m", "bntui", "verify", str(file), "--seeds", "2", "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as verify:
         until(lambda: len(group(verify.pid)) >= 4, "the start of the server and two workers", 120)
         time.sleep(1)
-        os.killpg(verify.pid, signal.SIGINT)  # as a terminal does
+        if number == signal.SIGINT:
+            os.killpg(verify.pid, number)  # as a terminal does
+        else:
+            verify.send_signal(number)
         _output, told = verify.communicate(timeout=60)
-        assert (verify.returncode, told) == (130, b"")
+        assert (verify.returncode, told) == (code, b"")
     gone(verify.pid)
 
 
@@ -416,23 +421,6 @@ def test_workers_end_where_verify_is_killed(file: Path) -> None:
         time.sleep(3)
         verify.kill()
     gone(verify.pid)
-
-
-def group(leader: int) -> list[int]:
-    """The living processes of a session."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _parent, _group, session = status.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(session) == leader and state != "Z":
-            found.append(int(status.parent.name))
-    return found
-
-
-def gone(leader: int) -> None:
-    until(lambda: not group(leader), "the end of all its processes")
 
 
 def workers() -> list[int]:

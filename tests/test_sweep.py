@@ -18,6 +18,7 @@ import pytest
 
 from bntui.commands.sweep_screen import board
 from bntui.commands.sweeps import as_text, record
+from bntui.drafts import DRAFTS
 from bntui.errors import RecordingError, ScenarioError, TrainerError, UsageError
 from bntui.insight.statistics import interval
 from bntui.recording.as_json import plain
@@ -30,6 +31,7 @@ from bntui.study.sweep_table import rows, standings, write
 from bntui.text.output import json_text
 from tests.commands import bntui
 from tests.same import compare
+from tests.sessions import gone, group
 from tests.sweeping import OVER, Here, plan, pretended, swept
 from tests.waiting import until
 
@@ -355,6 +357,42 @@ def test_a_sweep_that_is_killed_is_resumed_by_the_same_command(tmp_path: Path) -
     assert len(trials) == len({(json.dumps(one["settings"]), one["seed"]) for one in trials}) == 12
     assert len(list((tmp_path / "swept").glob("*.bntui"))) == 12
     assert len(json.loads(answer.stdout)["combinations"]) == 6
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_sweep_that_is_interrupted_ends_its_workers_and_is_resumed(number: int, code: int, tmp_path: Path) -> None:
+    """One worker is in the middle of a trial that never ends, so that the command cannot end by itself."""
+    plan(tmp_path)
+    words = ["sweep", "small.toml", "--over", "training.epochs=2,1000000", "--over", "training.lr=0.05,0.1"]
+    folder = tmp_path / "swept"
+    with subprocess.Popen(
+        [sys.executable, "-m", "bntui", *words, "--seeds", "1", "--jobs", "2", "-o", "swept"], cwd=tmp_path,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
+    ) as sweep:  # fmt: skip
+        until(lambda: _trials(folder) == 2, "the end of the trials that end", 240)
+        assert len(group(sweep.pid)) >= 3, "two workers are training"
+        if number == signal.SIGINT:
+            os.killpg(sweep.pid, number)  # as a terminal does
+        else:
+            sweep.send_signal(number)
+        output, told = sweep.communicate(timeout=120)
+    assert (sweep.returncode, output) == (code, "")
+    assert told.splitlines()[1:] == ["continue with: bntui sweep --resume swept"], told
+    gone(sweep.pid)
+    ended = (folder / "journal.jsonl").read_bytes()
+    assert len(list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))) == 2
+    assert not list(folder.glob(DRAFTS))
+    made = plan_of(journal.read(folder)[0])
+    resumed = Here(pretended)
+    entries = swept(made, folder, resumed)
+    assert [dict(entry.settings)["training.epochs"] for entry in entries] == [2, 2, 1000000, 1000000]
+    assert len(resumed.trained) == 2
+    assert (folder / "journal.jsonl").read_bytes().startswith(ended)
+
+
+def _trials(folder: Path) -> int:
+    path = folder / "journal.jsonl"
+    return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
 
 
 def test_a_trial_that_kills_its_worker_has_failed_and_the_others_are_trained(tmp_path: Path) -> None:

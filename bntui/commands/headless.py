@@ -188,7 +188,7 @@ def signals(handler: Callable[[int, FrameType | None], None], *numbers: signal.S
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Let SIGTERM raise an exception, as Ctrl+C does, so that a trainer that is being started is not left behind."""
+    """Let SIGTERM raise an exception, as Ctrl+C does, so that processes that were started are not left behind."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise end_of(number)

@@ -35,6 +35,7 @@ def verify(
 ) -> None:
     """Train the runs of scenarios with many seeds, and test what they claim; exit 1 if a claim does not hold."""
     from bntui.commands.check import checked
+    from bntui.commands.headless import starting
     from bntui.commands.progress_bar import bar
     from bntui.commands.verify import WIDEST, as_text, legend
     from bntui.errors import DataError, UsageError
@@ -66,7 +67,7 @@ def verify(
             say(_("{name}: left out: {reason}").format(name=name, reason=error), sys.stderr)
             continue
         left.append((name, scenario))
-    with bar(_("runs trained")) as progress:
+    with starting(), bar(_("runs trained")) as progress:
         studies = verified(
             [scenario for _name, scenario in left], seeds, jobs or cores(), fresh=fresh, progress=progress
         )  # fmt: skip

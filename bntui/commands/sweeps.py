@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import typer
 
+from bntui.commands.headless import starting
 from bntui.commands.overrides import from_here
 from bntui.commands.progress_bar import bar
 from bntui.errors import UsageError
@@ -220,12 +221,13 @@ def train(plan: SweepPlan, folder: Path, *, jobs: int, cluster: str | None, as_j
 
 
 def _trained(sweep: Sweep, missing: int, jobs: int, cluster: str | None) -> None:
-    with bar(_("runs trained")) as progress:
+    with starting(), bar(_("runs trained")) as progress:
         workers = crew(min(jobs, missing), cluster, sweep.plan.prune)
         try:
             sweep.train(workers, progress)
         except BaseException:
-            write(sweep.plan, list(sweep.entries), sweep.folder)
+            # the interruption may have come between a line of the journal and the list of those that are there
+            write(sweep.plan, journal.read(sweep.folder)[1], sweep.folder)
             say(_("continue with: bntui sweep --resume {folder}").format(folder=sweep.folder), sys.stderr)
             raise
         finally:
