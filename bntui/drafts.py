@@ -1,4 +1,7 @@
-"""Writes files under temporary names, and gives them their names once all are complete; none replaces another."""
+"""Writes files under temporary names, and gives them their names once all are complete; none replaces another.
+
+Where one is to be replaced, it is as if it had been opened and written: a link stays a link, and a mode stays.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +70,11 @@ class Drafts:
 
     def unchecked(self, path: Path) -> Path:
         """The same without these checks; what is wrong is found when the file is written or named."""
-        self._drafts[path] = _draft(path)
-        return self._drafts[path]
+        draft = self._drafts[path] = _draft(path)
+        if self._force and (mode := _mode_of(path)) is not None:
+            draft.touch(exist_ok=False)
+            _let(draft, mode)  # whoever may not read the file shall not read the draft
+        return draft
 
     def folder(self, path: Path) -> Path:
         """A folder for files; it is created if it does not exist, and removed again if the export fails.
@@ -89,7 +95,7 @@ class Drafts:
         """Give all files their names."""
         for path, draft in self._drafts.items():
             if self._force:
-                os.replace(draft, path)
+                os.replace(draft, _file_of(path))
             else:
                 _renamed(draft, path)
                 self._new.append(path)
@@ -135,7 +141,7 @@ def put(path: Path, contents: bytes, *, private: bool = False, durable: bool = F
     """Replace a file by these contents, or leave it as it is: nobody ever sees a part of them.
 
     Args:
-        private: only the user may read it.
+        private: only the user may read it, whoever may have before.
         durable: return when it is on the disk.
 
     Raises:
@@ -145,17 +151,19 @@ def put(path: Path, contents: bytes, *, private: bool = False, durable: bool = F
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         with os.fdopen(descriptor, "wb") as file:
+            if not private and (mode := _mode_of(path)) is not None:
+                _let(draft, mode)
             file.write(contents)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(draft, _file_of(path))
     except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
     if durable:
-        sync_folder(path.parent)
+        sync_folder(draft.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -169,7 +177,26 @@ def sync_folder(folder: Path) -> None:
 
 def _draft(path: Path) -> Path:
     """A temporary name for a file, in its folder; see :data:`DRAFTS`."""
-    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")  # systems allow 255 bytes
+    file = _file_of(path)
+    return file.with_name(f".{file.name[:50]}.{secrets.token_hex(4)}.part")  # systems allow 255 bytes
+
+
+def _file_of(path: Path) -> Path:
+    """The file that a path names; a link names another one."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _mode_of(path: Path) -> int | None:
+    """Who may read and write a file; None if there is none."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return None
+
+
+def _let(draft: Path, mode: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without modes
+        draft.chmod(mode)
 
 
 def save_somewhere(folders: Iterable[Path], stem: str, suffix: str, content: bytes) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bntui import drafts
+from bntui.errors import StorageError
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -51,3 +52,61 @@ def test_a_file_may_have_the_longest_name_that_the_system_allows(name: str, tmp_
     with drafts.drafts() as made:
         made.new(tmp_path / name[1:]).write_bytes(b"two")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"one", name[1:]: b"two"}
+
+
+@pytest.mark.parametrize("way", ["open", "put", "drafts"])
+def test_what_is_replaced_keeps_its_link_and_its_mode_as_if_it_were_opened_and_written(
+    way: str, tmp_path: Path
+) -> None:
+    """``open(path, "w")`` is what the other ways are held against."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    (there / "x").write_bytes(b"before")
+    (there / "x").chmod(0o640)
+    (here / "link").symlink_to("../there/x")
+    (here / "chain").symlink_to("link")
+    (here / "dangling").symlink_to("../there/new")
+    for name in ("chain", "dangling"):
+        path = here / name
+        if way == "open":
+            path.write_bytes(b"after")
+        elif way == "put":
+            drafts.put(path, b"after", durable=True)
+        else:
+            with drafts.drafts(force=True) as made:
+                draft = made.new(path)
+                assert not draft.exists() or stat.S_IMODE(draft.stat().st_mode) == 0o640, "no one else reads it before"
+                draft.write_bytes(b"after")
+    assert {name: os.readlink(here / name) for name in os.listdir(here)} == {
+        "link": "../there/x", "chain": "link", "dangling": "../there/new",
+    }  # fmt: skip
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == {"x": b"after", "new": b"after"}
+    assert stat.S_IMODE((there / "x").stat().st_mode) == 0o640
+
+
+def test_a_private_file_is_the_users_own_whatever_it_was(tmp_path: Path) -> None:
+    (tmp_path / "x").touch(0o644)
+    drafts.put(tmp_path / "x", b"", private=True)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("way", ["put", "drafts"])
+def test_links_that_go_in_circles_or_nowhere_are_left_alone(way: str, tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    (tmp_path / "lost").symlink_to("no/folder")
+
+    def write(path: Path) -> None:
+        if way == "put":
+            drafts.put(path, b"after")
+        else:
+            with drafts.drafts(force=True) as made:
+                made.new(path).write_bytes(b"after")
+
+    for name in ("one", "lost"):
+        with pytest.raises((OSError, StorageError)):
+            write(tmp_path / name)
+    assert {path.name: os.readlink(path) for path in tmp_path.iterdir()} == {
+        "one": "other", "other": "one", "lost": "no/folder",
+    }  # fmt: skip
