@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import resource
 import shutil
+import signal
+import subprocess
 import sys
 import unicodedata
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pyte
 import pytest
 from PIL import Image
 from rich.color import ColorSystem
 
 from bntui.drafts import save_somewhere
-from bntui.errors import StorageError, UsageError
+from bntui.errors import BntuiError, StorageError, UsageError
 from bntui.pictures import video
 from bntui.pictures.ansi import ansi, colors_of
 from bntui.pictures.cast import HOLD, cast
@@ -301,6 +307,59 @@ def test_what_is_missing_for_a_video_is_said(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"\.gif needs ffmpeg, which is not installed; .* agg FILE\.cast FILE\.gif"):
         video.video([], "gif", tmp_path / "x.gif")
+    with pytest.raises(UsageError, match=r"\.mp4 needs ffmpeg, .*, or .* asciinema play FILE\.cast") as refused:
+        video.video([], "mp4", tmp_path / "x.mp4")
+    assert "gif" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("echo frames: broken >&2; exit 3", "ffmpeg failed: frames: broken"),
+        ("exit 3", "ffmpeg failed: its process ended with code 3"),
+        ("kill -XFSZ $$", "ffmpeg failed: its process was killed by SIGXFSZ"),
+    ],
+)
+def test_it_is_said_why_ffmpeg_failed(does: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(BntuiError, match=f"^{said}$"):
+        video.video([(b"", 1.0)], "mp4", tmp_path / "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_a_video_without_its_end_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """ffmpeg itself takes a full disk at the end of a file, where an MP4 says what is in it, for success."""
+    chance = np.random.default_rng(0)
+    frames = []
+    for _number in range(2):
+        file = io.BytesIO()
+        Image.fromarray(chance.integers(0, 256, (64, 64, 3), np.uint8)).save(file, "png")
+        frames.append((file.getvalue(), 0.5))
+    video.video(frames, "mp4", tmp_path / "whole")
+    size = (tmp_path / "whole").stat().st_size
+    ran = subprocess.run
+
+    def limited(words: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        def limit() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails, as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - 100, size - 100))
+
+        return ran(words, **more, preexec_fn=limit)
+
+    monkeypatch.setattr(subprocess, "run", limited)
+    with pytest.raises(BntuiError, match=r"ffmpeg failed: .*File too large"):
+        video.video(frames, "mp4", tmp_path / "cut")
+    assert not (tmp_path / "cut").exists()
+    monkeypatch.undo()
+    full = Path("/dev/full")  # Linux
+    if full.exists():
+        with pytest.raises(OSError, match="No space left") as refused:
+            video.video(frames, "mp4", full)
+        assert refused.value.filename in (None, str(full)), "the target is meant, not a file of ffmpeg's"
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
