@@ -1,14 +1,15 @@
 """Compares recorded training with ordinary loops that record nothing, in the same run.
 
-    python -m benchmarks.training [--tasks a b c] [--rounds 9] [--engine explicit] [--threads 1] [--json]
+    python -m benchmarks.training [--tasks a b c] [--rounds 9] [--engine explicit] [--threads 1]
+        [--of-peers 1] [--json]
 
 The tasks: (a) digits, 64-100-100-100-10, sigmoid, batch normalization, dropout 0.2, Adam, mini-batches of 60; (b)
 60,000 samples of 784 random features, 784-256-128-10, ReLU, Adam, mini-batches of 128; (c) a regression of 500 points,
 2-8-8-1, tanh, SGD, mini-batches of 10.  bntui validates after each epoch and records a keyframe with evidence.  Its
 peers validate and record nothing: the loop found in tutorials with DataLoader and .item(), and a loop tuned by hand
 that keeps the samples in memory, never waits for a loss, and uses fused optimizers.  Rounds are interleaved; a ratio is
-a peer's processor time (with several threads, its wall time) over that of bntui, the median over the rounds.  Exits 1
-if bntui is slower than the usual loop.
+a peer's processor time (with several threads, its wall time) over that of bntui, the median over the rounds.  bntui has
+as many threads as ``--threads`` says, its peers ``--of-peers``.  Exits 1 if bntui is slower than the usual loop.
 """
 
 from __future__ import annotations
@@ -168,16 +169,17 @@ def seconds(work: Work, times: int, clock: Callable[[], float]) -> float:
     return (clock() - began) / times
 
 
-def compared(task: Task, rounds: int, engine: str, threads: int) -> dict[str, float]:
+def compared(task: Task, rounds: int, engine: str, threads: int, of_peers: int) -> dict[str, float]:
     """Steps per second of bntui, and the ratios of its peers."""
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = time.process_time if threads == of_peers == 1 else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
         text, overrides = scenario(task, Path(folder), engine)
+        overrides.append(("training.threads", threads))
         session = Session.begin(
             parse(text, file="speed.toml", overrides=overrides), Path(folder) / "x.bntui", overrides
         )
         with closing(session):
-            torch.set_num_threads(threads)
+            torch.set_num_threads(of_peers)
             run = session.runs[0]
             works: Sequence[Work] = (
                 lambda: session.epoch(lambda: False), usual_loop(task, run.samples), tuned_loop(task, run.samples),
@@ -194,8 +196,12 @@ def main() -> int:
     made.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=list(TASKS))
     made.add_argument("--engine", choices=("explicit", "autograd"), default="explicit")
     made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--of-peers", type=int, default=1)
     options = made.parse_args()
-    found = {name: compared(TASKS[name], options.rounds, options.engine, options.threads) for name in options.tasks}
+    found = {
+        name: compared(TASKS[name], options.rounds, options.engine, options.threads, options.of_peers)
+        for name in options.tasks
+    }
     print(json.dumps(found) if options.json else "\n".join(f"({name}) {row}" for name, row in found.items()))
     fulfilled = all(row["usual"] >= 1 for row in found.values())
     return verdict(fulfilled, "recorded training is at least as fast as the usual loop without recording")
