@@ -10,7 +10,7 @@ import typer
 
 from bntui.commands.base import command
 from bntui.text.language import _, ngettext
-from bntui.text.output import say
+from bntui.text.output import clean, say
 
 MOST_NAMED = 20
 """Tags that are named as left out."""
@@ -55,7 +55,7 @@ def import_(
             sentence = _("{path}: the name of a recording ends with .bntui")
         raise UsageError(sentence.format(path=output, folder=output.parent))
     found = runs_in(place)
-    title = folder_of(place).name
+    title = clean(folder_of(place).name)
     with starting(), bar(_("files read")) as tell:
         total, done = sum(map(len, found.values())), 0
 

@@ -64,8 +64,11 @@ def _with_keyframes(recording: Opened) -> Opened:
 
 
 def moved_to(reader: MovingReader, path: str) -> bool:
-    """Make a reader follow its recording to the path that the trainer reports; True if the path has changed."""
-    if not path or reader.path.resolve() == Path(path):
+    """Make a reader follow its recording to the path that the trainer reports; True if the path has changed.
+
+    A path that a frame cannot hold is reported with replacement characters, and not followed.
+    """
+    if not path or "\N{REPLACEMENT CHARACTER}" in path or reader.path.resolve() == Path(path):
         return False
     reader.release()
     reader.path = Path(path)

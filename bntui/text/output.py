@@ -32,6 +32,11 @@ def unarmed(text: str) -> str:
     return text if text.isprintable() else "".join(filter(_still, text))
 
 
+def storable(text: str) -> str:
+    """Replace the bytes of a file name that are not UTF-8, for which Python has characters that no database takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _still(char: str) -> bool:
     steers = "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
     return not steers and unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")

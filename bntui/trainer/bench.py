@@ -18,6 +18,7 @@ from bntui.recording.writer import Writer
 from bntui.scenario.checks import DataFacts
 from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
+from bntui.text.output import storable
 from bntui.trainer.data.dataset import Dataset, Scaling, Task, as_sequence, load_data, split_indices
 from bntui.trainer.device import prepare
 from bntui.trainer.grid import grid_axes, grid_points
@@ -74,17 +75,17 @@ class Bench:
 
     def record(self, writer: Writer) -> None:
         """Store the samples with their split; if they are too large, only their checksum."""
-        block = None
+        block, source = None, storable(self.data.name)
         if self.data.x.nbytes + self.data.y.nbytes <= EMBEDDED_DATA:
             arrays = {"x": self.data.x, "y": self.data.y, "train": self.train, "validation": self.validation}
             if self.data.lines is not None:
                 arrays["lines"] = self.data.lines
             names = {"classes": json.dumps(self.data.classes), "features": json.dumps(self.data.features)}
             block = pack_arrays(arrays, names)
-        writer.add_data("data", block, self.data.name, checksum(self.data) if block is None else digest(block))
+        writer.add_data("data", block, source, checksum(self.data) if block is None else digest(block))
         if self.axes:
             block = pack_arrays({f"x{number}": axis for number, axis in enumerate(self.axes, 1)})
-            writer.add_data("grid", block, self.data.name, digest(block))
+            writer.add_data("grid", block, source, digest(block))
 
 
 def checksum(data: Dataset) -> bytes:

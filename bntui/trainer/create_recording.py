@@ -24,6 +24,7 @@ from bntui.recording.writer import Writer
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.tour import as_json
 from bntui.text.language import _
+from bntui.text.output import storable
 from bntui.trainer.bench import Bench
 
 
@@ -116,7 +117,7 @@ def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, o
         "title": scenario.title,
         "task": bench.data.task,
         "scenario": scenario.text,
-        "scenario_file": str(scenario.path or ""),
+        "scenario_file": storable(str(scenario.path or "")),
         "description": scenario.description,
         "look_for": json.dumps(scenario.look_for),
         **({FIRST_VIEW: json.dumps(view)} if (view := scenario.view.as_json()) else {}),
