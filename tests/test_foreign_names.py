@@ -38,6 +38,18 @@ def test_a_scenario_is_trained_followed_forked_and_audited_there(folder: Path) -
     assert bntui("audit", path).returncode == 0
 
 
+def test_a_sweep_is_trained_summarized_and_resumed_there(folder: Path) -> None:
+    (folder / "a.toml").write_text(DIGITS)
+    asked = ("sweep", folder / "a.toml", "--over", "training.lr=0.1,0.2", "--set", "training.epochs=1", "--seeds", 1)
+    done = bntui(*asked, "-o", folder / "sweep")
+    assert done.returncode == 0, done.stderr
+    table = (folder / "sweep" / "summary.csv").read_text("utf-8")
+    assert table.count("caf?/a.toml") == 2
+    again = bntui(*asked, "-o", folder / "sweep")  # the same plan
+    assert again.returncode == 0, again.stderr
+    assert "2 trials are in" in again.stderr
+
+
 def test_an_import_is_named_by_what_can_be_written_of_its_folder(folder: Path) -> None:
     (folder / "events.out.tfevents.1.h").write_bytes(scalar("val_loss", 1.0, step=1))
     done = bntui("import", folder, "-o", folder / "x.bntui")

@@ -154,7 +154,8 @@ class Journal:
             raise _unwritable(path, error) from error
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        rest = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        # what a file name has beside UTF-8 becomes an escape of JSON
+        rest = json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
             while rest:
                 rest = rest[os.write(self._file, rest) :]

@@ -21,6 +21,7 @@ from bntui.study.journal import JournalEntry, key_of
 from bntui.study.sweep_plan import SweepPlan
 from bntui.text.language import _
 from bntui.text.library_messages import reason
+from bntui.text.output import storable
 
 Value = str | int | float | None
 
@@ -95,7 +96,7 @@ def write(plan: SweepPlan, entries: Sequence[JournalEntry], folder: Path) -> lis
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(table)
-    written = [_replaced(folder / "summary.csv", text.getvalue().encode())]
+    written = [_replaced(folder / "summary.csv", storable(text.getvalue()).encode())]
     with suppress(ImportError):
         written.append(_replaced(folder / "summary.parquet", _parquet(names, table)))
     return written
@@ -114,7 +115,7 @@ def _parquet(names: Sequence[str], table: Sequence[Sequence[Value]]) -> bytes:
 def _uniform(values: list[Value]) -> list[Value]:
     """A column of one type: numbers, or else text."""
     if any(isinstance(value, str) for value in values):
-        return [None if value is None else str(value) for value in values]
+        return [None if value is None else storable(str(value)) for value in values]
     if not any(isinstance(value, float) for value in values):
         return values
     return [None if value is None else float(value) for value in values]
