@@ -21,6 +21,7 @@ from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import use
 from bntui.trainer.data.dataset import load_data
 from bntui.trainer.session import Session
+from tests.commands import bntui
 from tests.korean import korean
 
 SCENARIO = """
@@ -107,3 +108,13 @@ def test_a_recording_is_sent_to_the_audit(tmp_path: Path) -> None:
     path.write_bytes(b"\x9e")
     with pytest.raises(UsageError, match=r"is a recording.*bntui audit"):
         list(checked(str(path), read=True))
+
+
+@pytest.mark.parametrize("command", [("run", "--headless"), ("verify",), ("sweep", "--over", "training.lr=1,2")])
+def test_no_command_takes_a_recording_for_a_scenario(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "x.bntui").write_bytes(b"SQLite format 3\0")
+    done = bntui(command[0], "x.bntui", *command[1:], cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "bntui: x.bntui: is a recording, not a scenario; open it with bntui replay, check it with bntui audit\n"
+    )

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bntui.errors import DataError, Problem, ScenarioError, UsageError
-from bntui.recording.names import SUFFIX
+from bntui.commands.scenario_file import scenario_file
+from bntui.errors import DataError, Problem, ScenarioError
 from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, DataFacts, problems, sample_count, task
 from bntui.scenario.claim_numbers import sentences, unfounded
 from bntui.scenario.complaints import shown
 from bntui.scenario.data import Data
-from bntui.scenario.gallery import find
 from bntui.scenario.load import Scenario, load
 from bntui.scenario.sources import kind_of
 from bntui.scenario.toml_lines import key_lines
@@ -30,11 +29,7 @@ def checked(name: str, *, read: bool) -> Iterator[str]:
     Raises:
         UsageError, ScenarioError, DataError: the scenario or its data is not valid.
     """
-    path = find(name)
-    if path.suffix == SUFFIX and path.is_file():
-        sentence = _("{path}: is a recording, not a scenario; open it with bntui replay, check it with bntui audit")
-        raise UsageError(sentence.format(path=path))
-    scenario = load(path)
+    scenario = load(scenario_file(name))
     count = len(scenario.runs)
     lines = list(_of_data(scenario)) if read else []
     yield ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count).format(name=name, count=count)

@@ -37,11 +37,11 @@ def verify(
     from bntui.commands.check import checked
     from bntui.commands.headless import starting
     from bntui.commands.progress_bar import bar
+    from bntui.commands.scenario_file import scenario_file
     from bntui.commands.verify import WIDEST, as_text, legend
     from bntui.errors import DataError, UsageError
     from bntui.link.training_packages import need_training
     from bntui.recording.as_json import plain
-    from bntui.scenario.gallery import find
     from bntui.scenario.gallery import scenarios as cards
     from bntui.scenario.load import load
     from bntui.study.verify import record, verified
@@ -55,7 +55,7 @@ def verify(
     names = [card.name for card in cards()] if every else list(dict.fromkeys(scenarios or ()))
     left = []
     for name in names:
-        scenario = load(find(name))
+        scenario = load(scenario_file(name))
         if not scenario.claims:
             say(_("{name}: has no [[claim]], nothing to verify").format(name=name), sys.stderr)
             continue

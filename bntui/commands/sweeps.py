@@ -20,6 +20,7 @@ import typer
 from bntui.commands.headless import starting
 from bntui.commands.overrides import from_here
 from bntui.commands.progress_bar import bar
+from bntui.commands.scenario_file import scenario_file
 from bntui.errors import UsageError
 from bntui.insight.claim_words import heading, units
 from bntui.recording.as_json import plain
@@ -102,7 +103,7 @@ def plan_from(scenario: str, over: Sequence[str], base: Settings, options: Sweep
     if not over:
         raise UsageError(_("name what to vary: --over {example}").format(example="training.lr=1e-3..1:log:7"))
     method, sampler = _search_of(options.combinations)
-    path = find(scenario)
+    path = scenario_file(scenario)
     loaded = load(path, base)
     goal = goal_of(options.goal)
     _refuse_pruner(options.prune, goal)

@@ -66,9 +66,9 @@ def run(
     theme: Theme = None,
 ) -> None:
     """Train a scenario, on the screen or without it."""
+    from bntui.commands.scenario_file import scenario_file
     from bntui.link.client import IdleTrainer
     from bntui.link.training_packages import need_training
-    from bntui.scenario.gallery import find
 
     need_training()
     without_screen = headless or detach or as_json
@@ -80,7 +80,7 @@ def run(
         watched = None if pace is None else PacingOptions(asked_pace(pace), paused=False)
     else:
         watched = watching(pace, paused=paused)
-    path = find(scenario)
+    path = scenario_file(scenario)
     if output is not None and output.exists():  # fails early; the trainer claims the name
         from bntui.recording.draft import name_taken
 
