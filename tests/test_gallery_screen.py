@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 
 from bntui.errors import StorageError, TrainerError
 from bntui.link import client, library
+from bntui.link.address import runtime_folder
 from bntui.link.library import ListedRecording
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
@@ -250,6 +251,21 @@ async def test_what_fails_behind_a_start_does_not_cancel_it(
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
     assert len(idle) == 1
     assert opened == [Path("/recordings/new.bntui")]
+
+
+@pytest.mark.usefixtures("idle", "opened")
+async def test_a_mistake_behind_the_screen_ends_it_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed() -> tuple[ListedRecording, ...]:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(library, "recordings", listed)
+    app = LabApp()
+    with pytest.raises(ZeroDivisionError, match="a mistake of ours"):  # Textual raises it in tests
+        async with app.run_test(size=(160, 48)) as pilot:
+            await until(pilot, lambda: app._exit or app._exception is not None)
+    assert app.return_value is not None
+    assert "the screen failed, the recording did not" in str(app.return_value)
+    assert "a mistake of ours" in (runtime_folder() / "screen.log").read_text()
 
 
 async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[Path]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from bntui.errors import BntuiError
 from bntui.viewer.terminal.textual_private import exiting
@@ -90,6 +90,8 @@ def in_background(
 ) -> None:
     """Run blocking work in a thread, and pass its outcome or error to a callback in the app's loop.
 
+    Any other exception ends the app, as one in a handler does; in the thread, nobody would see it.
+
     The thread is a daemon instead of a Textual worker, because Textual waits for workers, and quitting must not wait
     for a trainer.
     """
@@ -101,11 +103,15 @@ def in_background(
             then, outcome = done, work()
         except BntuiError as error:
             then, outcome = failed, error
-        except Exception:
+        except Exception as error:
             if exiting(app):  # cancelled: its resources have been closed
                 return
-            raise
+            then, outcome = _raise, error
         with contextlib.suppress(RuntimeError):  # the program has ended
             app.call_later(then, outcome)
 
     threading.Thread(target=run, daemon=True).start()
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
