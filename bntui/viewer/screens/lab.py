@@ -129,7 +129,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def on_unmount(self) -> None:
         self.trainer.state = live_states.Leaving()
         self.trainer.close()
-        self.reader.close()
+        self.loaded.close()
 
     def on_screen_resume(self) -> None:
         self.draw()

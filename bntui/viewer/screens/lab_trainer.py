@@ -236,10 +236,13 @@ class TrainerControl:
             return None if here == path else recorded(here)
 
         def written(copy: ViewedRecording | None) -> None:
+            if lab.loaded.closed:  # the screen was left meanwhile
+                if copy is not None:
+                    copy.close()
+                return
             if copy is not None:
                 lab.adopt(copy)
-            if not lab.loaded.closed:
-                lab.noted()
+            lab.noted()
 
         opening.in_background(lab.app, write, written, lambda error: lab.notices.error(str(error), _("Not noted")))
 
