@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bntui.insight.claim_words import explained
 from bntui.insight.claims import Trained
 from bntui.insight.recorded_claims import Finding, RecordedRun, measured
 from bntui.keyframe import FloatArray
@@ -172,6 +173,21 @@ def test_the_panel_says_what_is_true_with_the_recorded_seed() -> None:
     assert "· Nonsense." in drawn
     assert "did you mean 'val_loss'?" in drawn
     assert "no evidence" in drawn
+
+
+def test_the_panel_says_that_a_figure_is_missing_because_its_run_diverged() -> None:
+    lost = replace(PLAIN.history, val_loss=np.full(len(PLAIN.history), np.nan))
+    diverged = Event(0, 12, 12.0, "diverged", "diverged")
+    drawn = page(claiming(replace(PLAIN, history=lost, events=(diverged,)), OTHER))
+    assert "· It is huge." in drawn
+    assert "plain diverged" in drawn
+    assert "not in this recording" not in drawn
+
+
+def test_a_difference_from_a_multiple_of_the_other_side_is_called_one() -> None:
+    holds = comparison("val_loss of plain > 2 * val_loss of batch norm")
+    seeds = {0: {"val_loss of plain": 13.0, "val_loss of batch norm": 2.0}}
+    assert explained(holds, seeds).endswith("; difference from 2 × batch norm: 9.0")
 
 
 def test_the_panel_says_what_holds_over_seeds_and_what_is_only_open() -> None:

@@ -83,7 +83,7 @@ def _seeds_say(compared: Comparison, found: Judgement, labels: Mapping[str, str]
     effect = _with_interval(found.effect, units(compared.left))
     if compared.right is not None and compared.factor == 1 and compared.plus == 0:
         return _("difference {effect}").format(effect=effect)
-    return _("against {limit}: {effect}").format(limit=_limit(compared, labels), effect=effect)
+    return _("difference from {limit}: {effect}").format(limit=_limit(compared, labels), effect=effect)
 
 
 def _limit(compared: Comparison, labels: Mapping[str, str]) -> str:

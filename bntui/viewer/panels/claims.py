@@ -119,7 +119,9 @@ def _tested(claim: ClaimText, runs: Sequence[RunView]) -> _Tested:
     named = tuple(run for run in runs if None in wanted or run.info.name in wanted)
     found = _measured(_Case(compared, named))
     if found.finding == "not here":
-        return _Tested(claim.text, found, _("a run or a figure of it is not in this recording"))
+        lost = next((run for run in named if any(event.kind == "diverged" for event in run.events)), None)
+        absent = _("a run or a figure of it is not in this recording")
+        return _Tested(claim.text, found, absent if lost is None else _("{run} diverged").format(run=lost.name))
     figures = explained(compared, found.seeds, {run.info.name: run.name for run in named})
     said = _("so far: {figures}").format(figures=figures) if found.finding == "training" else figures
     return _Tested(claim.text, found, said)
