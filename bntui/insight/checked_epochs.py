@@ -16,7 +16,7 @@ from bntui.recording.sentences import VALIDATION_LOSS, traits
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedHistory:
+class JudgedPart:
     """A history up to the epoch where a fork of it begins."""
 
     history: RunHistory
@@ -45,7 +45,7 @@ class CheckedEpochs:
 
 def parts_of(
     run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], events: Sequence[Event], until: float = math.inf
-) -> tuple[JudgedHistory, ...]:
+) -> tuple[JudgedPart, ...]:
     """The histories that a run consists of: its ancestors', up to where each is forked, and its own.
 
     Args:
@@ -53,14 +53,14 @@ def parts_of(
     """
     info, history = known[run]
     bad = next((event for event in events if traits(event.kind).wrong), None)
-    own = JudgedHistory(history, until, info.watched, bad)
+    own = JudgedPart(history, until, info.watched, bad)
     if info.fork is None or info.fork.run not in known:
         return (own,)
     return (*parts_of(info.fork.run, known, (), min(info.fork.epoch, until)), own)
 
 
 @lru_cache(maxsize=4)  # runs side by side; a run in training has another history at each keyframe
-def decided(parts: tuple[JudgedHistory, ...], rules: tuple[StoppingRule, ...]) -> CheckedEpochs:
+def decided(parts: tuple[JudgedPart, ...], rules: tuple[StoppingRule, ...]) -> CheckedEpochs:
     """The epochs that have a validation and the rules' decisions; cached, because histories never change."""
     ends = [np.flatnonzero(_complete(part.history) & (part.history.epoch <= part.until + SAME_EPOCH)) for part in parts]
     positions, validation, training, checked = (
@@ -93,7 +93,7 @@ def _complete(history: RunHistory) -> BoolArray:
     return ends
 
 
-def _validated(part: JudgedHistory) -> BoolArray:
+def _validated(part: JudgedPart) -> BoolArray:
     """Mask of the rows that have a validation loss, which may be NaN.
 
     A loop that tells NaN is known by its event: every one before that was not told.  After it, an epoch that was not
