@@ -14,7 +14,8 @@ from bntui.keyframe import COLUMN
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.names import shortened
 from bntui.viewer.draw.rows import Row, text, width
-from bntui.viewer.panels import gradients
+from bntui.viewer.panels import BY_NAME, gradients
+from bntui.viewer.panels.gradients_layout import GradientsLayout
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -66,6 +67,30 @@ def test_bars_stand_on_the_log_axis(wide: int) -> None:
     for depth, row in zip((3, 2, 1, 0), rows, strict=True):
         share = (math.log10(0.1 * 10 ** (-1.6 * depth)) + 6) / 5
         assert halves(row[BAR].text) == round(share * area(row) * 2)
+
+
+@pytest.mark.parametrize("high", range(-2, 14))
+@pytest.mark.parametrize("bar", range(8, 100, 7))
+def test_labels_of_an_axis_are_evenly_spaced_and_do_not_touch(bar: int, high: int) -> None:
+    for low in range(max(high - 16, -7), high):
+        form = GradientsLayout(8, bar, 0, 0, False, low=low, high=high)
+        decades = sorted(form.decades)
+        places = [form.place(decade) for decade in decades]
+        assert decades[-1] == high
+        assert len(set(np.diff(decades))) <= 1 or len(decades) == 3
+        ends = [place + len(f"1e{decade}") for place, decade in zip(places, decades, strict=True)]
+        assert all(end < place for end, place in zip(ends, places[1:], strict=False))
+
+
+def test_what_is_not_finite_is_in_the_warning_color() -> None:
+    run = run_view(row=4)
+    assert run.frame is not None
+    lost = tuple(replace(layer, update_ratio=math.nan, weight_norm=math.inf) for layer in run.frame.layers)
+    lost_run = replace(run, frame=replace(run.frame, layers=lost))
+    for name, word in (("gradients", "NaN"), ("layers", "∞")):
+        rows = BY_NAME[name].draw(view(lost_run), 158, 40).rows
+        styles = {span.style for row in rows for span in row if span.text.strip() == word}
+        assert styles == {"warn"}
 
 
 @pytest.mark.parametrize("wide", [46, 49, 80, 160])

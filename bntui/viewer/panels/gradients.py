@@ -226,7 +226,8 @@ def _layer(run: RunView, index: int, column: str, layout: GradientsLayout, cours
         known = run.frame and run.frame.step and "update_ratio" not in run.info.layers[index].absent
         ratio = magnitude(layer.update_ratio) if known else "—"
         told = FigureReference(run.info.index, "update_ratio", layer.name)
-        row.append(Span(ratio.rjust(layout.ratio + 1), "text", tells=told))
+        style = "warn" if known and not math.isfinite(layer.update_ratio) else "text"
+        row.append(Span(ratio.rjust(layout.ratio + 1), style, tells=told))
     return tuple(row)
 
 

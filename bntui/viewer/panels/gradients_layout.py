@@ -53,12 +53,14 @@ class GradientsLayout:
 
     @property
     def decades(self) -> tuple[int, ...]:
-        """The labelled decades, evenly spaced from the highest so that labels do not touch."""
+        """The labelled decades, evenly spaced from the highest so that labels do not touch; if few, the lowest too."""
         span = self.high - self.low
         size = 1 + max(len(f"1e{decade}") for decade in (self.low, self.high))
-        every = next((n for n in range(1, span) if self.bar * n >= size * span), span)
-        chosen = tuple(range(self.high, self.low - 1, -every))
-        return chosen if chosen[-1] == self.low or self.place(chosen[-1]) < size else (*chosen, self.low)
+        least = next((n for n in range(1, span) if self.bar * n >= size * span), span)
+        even = (n for n in range(least, min(2 * least, span // 2) + 1) if span % n == 0)
+        chosen = tuple(range(self.high, self.low - 1, -next(even, least)))
+        few = len(chosen) < 3 and chosen[-1] != self.low and self.place(chosen[-1]) >= size
+        return (*chosen, self.low) if few else chosen
 
 
 def layers_of(run: RunView) -> tuple[LayerMeasures, ...]:

@@ -41,9 +41,14 @@ DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max
 def _scalars(run: RunView, index: int) -> list[Span]:
     layer, absent = layers_of(run)[index], run.info.layers[index].absent
     written = (number(layer.weight_norm, DETAIL), magnitude(layer.update_ratio))
-    figures = ["—" if field in absent else figure for field, figure in zip(EXTRAS, written, strict=True)]
-    tells = (FigureReference(run.info.index, field, layer.name) for field in EXTRAS)
-    return [Span(figure.rjust(EXTRA), "text", tells=told) for figure, told in zip(figures, tells, strict=True)]
+    return [
+        Span(
+            ("—" if field in absent else figure).rjust(EXTRA),
+            "text" if field in absent or math.isfinite(getattr(layer, field)) else "warn",
+            tells=FigureReference(run.info.index, field, layer.name),
+        )
+        for field, figure in zip(EXTRAS, written, strict=True)
+    ]
 
 
 def detailed(
