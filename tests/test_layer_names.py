@@ -131,3 +131,11 @@ def test_a_column_is_as_wide_as_its_names_need_and_at_most_a_third(names: list[s
     assert room <= whole
     if whole <= width // 3 and width >= 44:
         assert room == whole
+
+
+@pytest.mark.parametrize(("width", "least"), [(44, 14), (43, 14), (40, 10), (38, 8)])
+def test_names_lose_their_room_little_by_little(width: int, least: int) -> None:
+    """At 140 columns, a panel of the main screen has 43 cells: names had 7 of them, and 14 of 44."""
+    names = ["embedding", *(f"blocks.{block}.{part}" for block in range(6) for part in ("attention", "feed_forward"))]
+    assert least <= room_for(names, width) <= max(width - 28, width // 6)
+    assert room_for(names, width) <= width // 3

@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 ROOMY: Final = 44
-"""Cells of a panel from which names may take a third of it; a narrower one gives them a sixth."""
+"""Cells of a panel in which names may take a third."""
+LEFT: Final = 28
+"""Cells that names leave to the figures of a narrower panel, in which they take a sixth at least."""
 WHOLE: Final = 1000
 """Letters of a word that is not cut."""
 
@@ -38,7 +40,7 @@ RULES: Final = tuple(
 
 def room_for(names: Iterable[str], width: int) -> int:
     """The cells that names need, whole or shortened, in a panel of this width."""
-    return _room(tuple(dict.fromkeys(names)), max(width // 3 if width >= ROOMY else width // 6, 3))
+    return _room(tuple(dict.fromkeys(names)), max(min(width // 3, max(width - LEFT, width // 6)), 3))
 
 
 def shortened(names: Iterable[str], cells: int) -> Mapping[str, str]:
