@@ -186,13 +186,22 @@ def test_tabs_fit_and_mark_the_shown_panel(cells: int) -> None:
     for one in PANELS:
         row = chrome.tabs(one.name, cells)
         assert width(row) <= cells
-        names = [one.label] if cells < 80 else [one.short, one.label]
-        assert any(f"[{one.key} {name}]" in text(row) for name in names)
+        names = [one.short, one.label]
+        assert any(f"[{one.key}{between}{name}]" in text(row) for name in names for between in (" ", ""))
         for other in PANELS:
             tab = "".join(span.text for span in row if span.click == f"focus_panel('{other.name}')")
             key, name = tab.strip(" []")[0], tab.strip(" []")[1:].strip()
             assert key == other.key
-            assert name in ("" if cells < 80 and other is not one else other.short, other.label)
+            assert name in (("",) if cells < 80 and other is not one else (other.short, other.label))
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("cells", [80, 100, 120, 160])
+def test_no_tab_moves_when_another_panel_is_chosen(cells: int, language: str) -> None:
+    use(language)
+    rows = {text(chrome.tabs(panel.name, cells)).replace("[", " ").replace("]", " ") for panel in PANELS}
+    use("en")
+    assert len(rows) == 1
 
 
 @given(st.integers(40, 250), st.integers(12, 80), st.sampled_from([panel.name for panel in PANELS]), st.booleans())

@@ -228,21 +228,29 @@ def _shortened(title: str, cells: int) -> str:
 
 
 def tabs(focused: str, cells: int) -> Row:
-    """Names of all panels with their keys; the displayed one is marked."""
-    chosen = next(panel for panel in PANELS if panel.name == focused)
-    whole, short, none = [panel.label for panel in PANELS], [panel.short for panel in PANELS], [""] * len(PANELS)
+    """Names of all panels with their keys; the displayed one is marked.
+
+    Its brackets stand in the gaps between the names, so that none of these moves when another panel is chosen.
+    """
+    at = next(at for at, panel in enumerate(PANELS) if panel.name == focused)
+    whole, short = [panel.label for panel in PANELS], [panel.short for panel in PANELS]
+    one, brief_one = (["" if here != at else name for here, name in enumerate(names)] for names in (whole, short))
     row: Row = ()
-    for names, before, between in (
-        (whole, " ", " "), (short, " ", " "), (short, "", " "), (short, "", ""), (none, " ", ""), (none, "", ""),
+    for names, between, apart in (
+        (whole, " ", 2), (short, " ", 2), (short, " ", 1), (short, "", 1), (one, " ", 1), (brief_one, " ", 1),
     ):  # fmt: skip
-        spans = [Span(" ")]
-        for panel, name in zip(PANELS, names, strict=True):
-            click = f"focus_panel('{panel.name}')"
-            if panel is chosen:
-                spans.append(Span(f"[{panel.key} {_(name or panel.label)}]", "bold accent", click))
-            else:
-                label = f"{between}{_(name)} " if name else " " if before else ""
-                spans += [Span(f"{before}{panel.key}", "text", click), Span(label, "muted", click)]
+        gaps = [" " * apart] * (len(PANELS) - 1)
+        gaps = [" ", *gaps, " "]
+        gaps[at], gaps[at + 1] = f"{gaps[at][1:]}[", f"]{gaps[at + 1][1:]}"
+        spans = [Span(" "), Span(gaps[0], "bold accent" if at == 0 else "")]
+        for number, (panel, name, gap) in enumerate(zip(PANELS, names, gaps[1:], strict=True)):
+            click, here = f"focus_panel('{panel.name}')", number == at
+            label = f"{between}{_(name)}" if name else ""
+            spans += [
+                Span(panel.key, "bold accent" if here else "text", click),
+                Span(label, "bold accent" if here else "muted", click),
+                Span(gap, "bold accent" if "[" in gap or "]" in gap else ""),
+            ]
         if width(row := tuple(spans)) <= cells:
             break
     return row
