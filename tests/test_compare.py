@@ -417,3 +417,21 @@ def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float
 def test_a_difference_below_the_last_digit_is_told_as_it_is() -> None:
     assert compare_rows.difference(ComparedFigure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
     assert compare_rows.difference(ComparedFigure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"
+
+
+def test_before_there_is_a_best_value_its_row_has_dashes() -> None:
+    """It said NaN at epoch 0, as if something had gone wrong."""
+    runs = [run_view(at, f"run {at}") for at in range(2)]
+    for kept in (0, 1):  # runs without any early stopping
+        shown = []
+        for at, run in enumerate(runs):
+            assert run.frame is not None
+            assert run.frame.early_stopping is not None
+            none_yet = replace(run.frame.early_stopping, best=math.nan, best_epoch=0, wait=0)
+            stopping = None if at < kept else none_yet
+            shown.append(replace(run, frame=replace(run.frame, early_stopping=stopping)))
+        lines = [text(row) for row in compare.draw(view(*shown), 100, 60).rows]
+        for name in ("best val_loss", "best epoch"):
+            row = row_of(lines, name)
+            assert row.count("—") >= 2, row
+            assert "NaN" not in row

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
+from bntui.keyframe import QUANTITIES, EarlyStopping, Keyframe, LayerMeasures
 from bntui.measures import declarations
 from bntui.text import figures
 from bntui.text.language import _, spoken
@@ -204,9 +204,16 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
             (_("patience"), "count", "patience"),
         )
         for name, kind, field in stopping:
-            yield ComparedFigure(name, kind, _of(early, field), _of(late, field), field=field)
+            yield ComparedFigure(name, kind, _known(early, field), _known(late, field), field=field)
         ended = {None: None, 0.0: _("no"), 1.0: _("yes")}
         yield ComparedFigure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
+
+
+def _known(stopping: EarlyStopping | None, field: str) -> float | None:
+    """A figure of early stopping; before there is a best value, it is NaN, and its epoch 0 is none."""
+    if stopping is None or (field in ("best", "best_epoch") and math.isnan(stopping.best)):
+        return None
+    return _of(stopping, field)
 
 
 def _of_layer(name: str, one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[ComparedFigure]:
