@@ -21,6 +21,7 @@ from bntui.scenario.load import load
 from bntui.scenario.measured import FOLDER, SEEDS, Findings, findings, path_of, placeholders, quoted
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer.draw.rows import text
+from bntui.viewer.panels.claims import LOOKS
 from bntui.viewer.screens.gallery_rows import draw
 from bntui.viewer.screens.gallery_state import Gallery
 from tools.measure_claims import content, quotes
@@ -161,3 +162,6 @@ def test_the_gallery_shows_claims_with_their_verdicts_and_figures(language: str)
         assert f"{mark} {sentence[:20]}" in page
         assert found[holds].said[language][:20] in page
     assert "bntui verify batch-normalization" in page
+    signs = {(span.text[0], span.style) for row in rows for span in row if span.text in ("✓ ", "✗ ", "? ")}
+    assert signs
+    assert signs <= {(look.sign, f"bold {look.style.removeprefix('bold ')}") for look in LOOKS.values()}

@@ -237,10 +237,12 @@ def in_units(count: int) -> str:
     return f"{size:.1f} GB"
 
 
-def wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
-    """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first."""
+def wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "", mark: str = "accent") -> list[Row]:
+    """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first.
+
+    Args:
+        mark: style of the bullet.
+    """
     paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
     lines = [line for part in paragraphs for line in wrap(part, max(width, 8))]
-    return [
-        (Span(bullet if at == 0 and bullet else indent, "accent"), Span(line, look)) for at, line in enumerate(lines)
-    ]
+    return [(Span(bullet if at == 0 and bullet else indent, mark), Span(line, look)) for at, line in enumerate(lines)]

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from bntui.link.library import ListedRecording
     from bntui.scenario.gallery import Card
 
-VERDICTS: Final = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
+VERDICTS: Final = {"holds": ("✓", "good"), "does not hold": ("✗", "bad"), "undecided": ("?", "warn")}
+"""Signs and styles, those of the panel of claims."""
 CARET: Final = "▏"
 LOW: Final = 22
 """Rows of the page from which a preview is below its words."""
@@ -214,7 +215,8 @@ def _claims(card: Card, width: int) -> list[Row]:
         if found is None:
             rows += wrapped(claim.text, width - 2, "text", "  ", "· ")
             continue
-        rows += wrapped(claim.text, width - 2, "text", "  ", f"{VERDICTS.get(found.verdict, '·')} ")
+        sign, style = VERDICTS.get(found.verdict, ("·", "accent"))
+        rows += wrapped(claim.text, width - 2, "text", "  ", f"{sign} ", f"bold {style}")
         rows += wrapped(found.said.get(spoken(), ""), width - 4, "muted", "    ", "  ")
     seeds = max((found.seeds for found in known.values()), default=0)
     if seeds:
