@@ -117,6 +117,18 @@ def test_without_anything_it_still_draws() -> None:
     assert len(lines(Gallery())) == 48
 
 
+@pytest.mark.parametrize("columns", range(60, 160, 7))
+def test_a_run_in_the_list_is_whole_or_dots_stand_for_it(columns: int) -> None:
+    names = tuple(f"run {at} of several" for at in range(6))
+    cards = tuple(replace(card, runs=names) for card in CARDS if card.problem is None)[:1]
+    rows, _lines = draw(Gallery(cards=cards, entries=()), columns, 40)
+    listed = next(row for row in rows if text(row).startswith(" " * 7) and "run 0" in text(row))
+    muted = [span.text.strip() for span in listed if span.style == "muted" and span.text.strip()]
+    kept = muted[: len(muted) - (muted[-1] == "…")]
+    assert kept == list(names[: len(kept)])
+    assert muted[-1] == "…" or len(kept) == 6
+
+
 def test_moving_goes_from_one_list_into_the_other() -> None:
     down = FULL.at("scenarios", 2).moved(1)
     assert (down.active, down.position) == ("recordings", 0)

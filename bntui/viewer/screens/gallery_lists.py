@@ -140,16 +140,23 @@ def _card(card: Card, chosen: bool, marks: Row, width: int) -> list[Row]:
     if card.problem is not None:
         bad = Span("  " + _("cannot be read"), "bad")
         return [(*before, Span(short(card.title, room - cell_len(bad.text)), look), bad), (Span(" " * 7),)]
-    return [(*before, Span(short(card.title, room), look)), (Span(" " * 7), *runs(card.runs))]
+    return [(*before, Span(short(card.title, room), look)), (Span(" " * 7), *_runs(card.runs, width - 7))]
 
 
-def runs(names: Sequence[str]) -> Row:
-    """Marks and names of runs in one row."""
-    return tuple(span for at, name in enumerate(names) for span in _run(at, name))
+def _runs(names: Sequence[str], width: int) -> Row:
+    """Marks and names of runs in one row; dots stand for those that do not fit."""
+    row: Row = ()
+    for at, name in enumerate(names):
+        run = _run(at, name)
+        last = at == len(names) - 1
+        if cells((*row, *run)) + (-len(GAP) if last else 1) > width:
+            return (*row, Span("…", "muted"))
+        row += run
+    return row
 
 
 def runs_within(names: Sequence[str], width: int) -> list[Row]:
-    """The same in as many rows as they need."""
+    """Marks and names of runs in as many rows as they need."""
     rows: list[Row] = [()]
     for at, name in enumerate(names):
         run = _run(at, name)
