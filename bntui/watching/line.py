@@ -63,7 +63,7 @@ def packed(message: object) -> list[memoryview]:
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(message, 5, buffer_callback=buffers.append)
     pieces = [memoryview(data), *(buffer.raw() for buffer in buffers)]
-    head = b"".join(_LENGTH.pack(number) for number in (len(pieces), *(piece.nbytes for piece in pieces)))
+    head = struct.pack(f"<{len(pieces) + 1}Q", len(pieces), *(piece.nbytes for piece in pieces))
     return [memoryview(head), *(piece for piece in pieces if piece.nbytes)]
 
 

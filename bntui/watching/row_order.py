@@ -60,6 +60,8 @@ class RowOrder:
                 sentence = _("{reason}; the keyframe is not recorded")
                 return self._complain("layers", sentence.format(reason=clean(str(error))))
             return True
+        if tuple(layers) == first:
+            return True
         before, after = ([layer.name for layer in of] for of in (first, layers))
         if before != after:
             gone, new = (next((name for name in one if name not in other), "") for one, other in

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -69,7 +70,7 @@ class Capture:
         for module in self._watched if strange else ():
             if type(module) in strange:
                 self._guard(self._replace_call, module)
-        before, after = untraced(self._before), untraced(self._after)
+        before, after = partial(untraced(Capture._before), self), partial(untraced(Capture._after), self)
         if everywhere:
             self._handles.append(register_module_forward_pre_hook(before))
             self._handles.append(register_module_forward_hook(after, always_call=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -13,11 +14,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def untraced(function: F) -> F:
-    """A function that a compiler does not trace into, as it would where the loop compiles its optimizer's step."""
+    """A function that a compiler does not trace into, as it would where the loop compiles its optimizer's step.
+
+    It is kept: give a function of a module or a class, not a method of an object.
+    """
     if "torch._dynamo" not in sys.modules:  # nothing can be compiled yet, and importing it takes long
         return function
-    hidden: F = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    hidden: F = _disabled(function)
     return hidden
+
+
+@cache
+def _disabled(function: Any) -> Any:
+    """The function itself takes next to nothing, but PyTorch takes long to make it."""
+    return torch.compiler.disable(function)  # type: ignore[no-untyped-call]
 
 
 class Eager:

@@ -74,7 +74,7 @@ def hold(tensor: Tensor) -> Held | None:
     The values of half precision and of integers are those that single precision has of them.
     """
     if _usual(tensor):
-        return Small(tensor.detach().clone())
+        return Small((tensor.detach() if tensor.requires_grad else tensor).clone())
     if sharded(tensor):
         return None
     tensor = plain(tensor)
@@ -182,7 +182,7 @@ def norm(tensor: Tensor) -> Tensor:
     """Euclidean norm in float64, on the tensor's device; NaN of a tensor of which this process has only a part."""
     found: Tensor
     if _usual(tensor):  # twice as fast as converting each value when it is added
-        found = torch.linalg.vector_norm(tensor.detach().double())
+        found = torch.linalg.vector_norm((tensor.detach() if tensor.requires_grad else tensor).double())
         return found
     if sharded(tensor):
         return torch.full((), math.nan, dtype=torch.float64)

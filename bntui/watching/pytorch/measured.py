@@ -80,7 +80,8 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
     weight = parameters.weight_of.get(call.module)
     found: list[Tensor | float | None] = [call.gradient, call.dead, call.saturated, call.kept_fraction]
     if weight is not None:
-        found += [parameters.norms.get(weight), parameters.gradient_norms.get(weight), parameters.moved.get(weight)]
+        key = id(weight)
+        found += [parameters.norms.get(key), parameters.gradient_norms.get(key), parameters.moved.get(key)]
         if found[4] is None:
             found[4] = norm(weight)
     else:
@@ -124,8 +125,8 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
     absent = _absent(
         activation_gradient_norm=not isinstance(call.gradient, float),
         weight_norm=weight is not None,
-        weight_gradient_norm=weight in parameters.gradient_norms,
-        update_ratio=weight in parameters.moved,
+        weight_gradient_norm=id(weight) in parameters.gradient_norms,
+        update_ratio=id(weight) in parameters.moved,
         dead_fraction=call.units is not None or not activation(call.activation).dies,
     )
     return SeenLayer(info, captured, absent)
@@ -175,7 +176,7 @@ def _batch_norm(call: Call, parameters: Parameters, scale: float) -> BatchNorm |
     mean, variance, running_mean, running_var, gamma, beta = (array(one.float()) for one in call.statistics)
     own = dict(call.norm_module.named_parameters(recurse=False))
     of_gamma, of_beta = (
-        _gradient(parameters.gradients.get(own[name]) if name in own else None, mean, scale)
+        _gradient(parameters.gradients.get(id(own[name])) if name in own else None, mean, scale)
         for name in ("weight", "bias")
     )
     return BatchNorm(mean, variance, running_mean, running_var, gamma, beta, eps, of_gamma, of_beta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ def _weight_of(module: nn.Module) -> nn.Parameter | None:
     own: Mapping[str, nn.Parameter | None] = module._parameters  # most layers have it, and asking for names takes time
     if not isinstance(own, dict):  # those of TorchScript
         own = dict(module.named_parameters(recurse=False))
+    if type(first := own.get("weight")) is nn.Parameter:
+        return first
     named = next((one for name in _WEIGHTS if (one := own.get(name)) is not None and _whole(one)), None)
     if named is not None:
         return named
@@ -60,19 +63,21 @@ class Parameters:
         self._names = {module: roles[module].name for module in self._measured}
         self.weight_of: dict[nn.Module, nn.Parameter] = {}
         """The weight that stands for each layer."""
-        self._weights: set[nn.Parameter] = set()
-        self._affine: set[nn.Parameter] = set()
+        # by identity: a parameter's own hash is a call of Python
+        self._weights: dict[int, nn.Parameter] = {}
+        self._affine: dict[int, nn.Parameter] = {}
         self._optimizers: Sequence[Optimizer] = ()
         self.sharded: set[str] = set()
         """Layers of whose weights other processes have a part."""
-        self.gradient_norms: dict[nn.Parameter, Tensor] = {}
-        self.gradients: dict[nn.Parameter, Tensor] = {}
+        self.gradient_norms: dict[int, Tensor] = {}
+        """Norms of the weights' gradients, by the identity of the weight."""
+        self.gradients: dict[int, Tensor] = {}
         """Gradients of the parameters of normalizations."""
-        self.norms: dict[nn.Parameter, Tensor] = {}
+        self.norms: dict[int, Tensor] = {}
         """Norms of the weights before the step."""
-        self.moved: dict[nn.Parameter, Tensor] = {}
+        self.moved: dict[int, Tensor] = {}
         """Norms of the step's changes of the weights."""
-        self._before: dict[nn.Parameter, Tensor] = {}
+        self._before: dict[int, tuple[nn.Parameter, Tensor]] = {}
         self.lr: float | None = None
         """Learning rate of the first optimizer's first group."""
         self.scale: float | None = None
@@ -90,9 +95,9 @@ class Parameters:
         self._first = optimizers[0] if optimizers else None
         self._optimizers = optimizers
         for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(untraced(self._pre)))
+            self._handles.append(optimizer.register_step_pre_hook(partial(untraced(Parameters._pre), self)))
         for optimizer in optimizers[1:]:  # the first one's hook is the recorder's
-            self._handles.append(optimizer.register_step_post_hook(untraced(self._post)))
+            self._handles.append(optimizer.register_step_post_hook(partial(untraced(Parameters._post), self)))
 
     def look(self) -> None:
         """Look at the parameters that the layers have now, when the first forward pass of a step begins.
@@ -100,20 +105,20 @@ class Parameters:
         The loop may have replaced, frozen or unfrozen some since the step before.
         """
         self._find()
-        for parameter in self._weights | self._affine:
+        for parameter in (self._weights | self._affine).values():
             if parameter.requires_grad and not self._averaged:
                 self._guard(self._look_at, parameter)
         if not self._optimizers:
-            self._guard(self._keep_weights, self._weights)
+            self._guard(self._keep_weights, self._weights.values())
 
     def _find(self) -> None:
         self.weight_of |= {one: weight for one in self._measured if (weight := _weight_of(one)) is not None}
-        self._weights = set(self.weight_of.values())
-        for module in self._names.keys() - self.weight_of.keys():
-            if any(map(sharded, module.parameters())):
-                self.sharded.add(self._names[module])
+        self._weights = {id(weight): weight for weight in self.weight_of.values()}
+        if len(self.weight_of) < len(self._names):
+            without = self._names.keys() - self.weight_of.keys()
+            self.sharded |= {self._names[one] for one in without if any(map(sharded, one.parameters()))}
         own = (one for module in self._norms for one in module._parameters.values())
-        self._affine = {one for one in own if one is not None and _whole(one)}
+        self._affine = {id(one): one for one in own if one is not None and _whole(one)}
 
     def detach(self) -> None:
         """Stop looking."""
@@ -133,10 +138,10 @@ class Parameters:
             return
         if self.scale is None and self.read_scale is not None:
             self.scale = float(self.read_scale())
-        if parameter in self._weights:
-            self.gradient_norms[parameter] = norm(gradient)
-        if parameter in self._affine:
-            self.gradients[parameter] = gradient.detach().clone()
+        if id(parameter) in self._weights:
+            self.gradient_norms[id(parameter)] = norm(gradient)
+        if id(parameter) in self._affine:
+            self.gradients[id(parameter)] = gradient.detach().clone()
 
     def _pre(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
         self._guard(self._before_step, optimizer)
@@ -154,18 +159,18 @@ class Parameters:
 
     def _keep_weights(self, parameters: Iterable[nn.Parameter]) -> None:
         for parameter in parameters:
-            self._before[parameter] = parameter.detach().clone()
-            self.norms[parameter] = norm(parameter)
+            self._before[id(parameter)] = parameter, (before := parameter.detach().clone())
+            self.norms[id(parameter)] = norm(before)
 
     def _post(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
         self._guard(self.after_step, optimizer)
 
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Measure how far an optimizer moved its weights."""
-        for parameter in list(self._before) if optimizer is None else self._of(optimizer):
-            before = self._before.pop(parameter, None)
-            if before is not None:
-                self.moved[parameter] = norm(before.sub_(parameter.detach()))
+        for key in list(self._before) if optimizer is None else map(id, self._of(optimizer)):
+            if key in self._before:
+                parameter, before = self._before.pop(key)
+                self.moved[key] = norm(before.sub_(parameter.detach()))
 
     def divisor(self, scale: float) -> float:
         """What the gradients of parameters are to be divided by.
@@ -179,4 +184,4 @@ class Parameters:
 
     def _of(self, optimizer: Optimizer) -> list[nn.Parameter]:
         wanted = self._weights | self._affine if self._averaged else self._weights
-        return [one for group in optimizer.param_groups for one in group["params"] if one in wanted]
+        return [one for group in optimizer.param_groups for one in group["params"] if id(one) in wanted]

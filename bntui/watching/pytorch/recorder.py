@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -95,7 +96,7 @@ class Recorder:
         self._spent = 0.0
         self._handle: RemovableHandle | None = None
         if self._optimizers:
-            self._handle = self._optimizers[0].register_step_post_hook(untraced(self._after_step))
+            self._handle = self._optimizers[0].register_step_post_hook(partial(untraced(Recorder._after_step), self))
         self._guard(self._arm)
         atexit.register(_at_exit, weakref.ref(self))  # before that of its course
 

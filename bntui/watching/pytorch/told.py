@@ -34,12 +34,13 @@ def loss_of(loss: Any) -> Tensor | float:
 
 def loss_at_once(loss: Any) -> float | None:
     """The value of a loss that can be read without waiting for a device; None of all others."""
-    if type(loss) is not Tensor or not loss.is_cpu or not loss.is_floating_point() or loss.numel() != 1:
+    if type(loss) is not Tensor or not loss.is_cpu:
         return None
     try:
-        return float(loss.item())
-    except Exception:  # within a transformation of torch.func
+        value = loss.item()
+    except Exception:  # of several values, or within a transformation of torch.func
         return None
+    return value if isinstance(value, float) else None
 
 
 def figures_of(
