@@ -114,14 +114,3 @@ def _counts(orders: Sequence[Order]) -> list[CountArray]:
         counts: CountArray = (places[1:] - places[:-1]).astype(np.int32)
         found.append(counts)
     return found
-
-
-def dead_share(output: Values, axis: int) -> float:
-    """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch."""
-    others = tuple(number for number in range(output.ndim) if number != axis % output.ndim)
-    return float((output == 0).all(axis=others).mean())
-
-
-def share_outside(output: Values, low: float, high: float) -> float:
-    """Share of values below ``low`` or above ``high``."""
-    return float(((output < low) | (output > high)).mean())

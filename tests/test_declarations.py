@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from bntui import activity
 from bntui.audit import activations as audited_activations
 from bntui.audit import events as audited
 from bntui.audit import trouble as audited_trouble
@@ -24,7 +25,6 @@ from bntui.recording.sentences import DEAD_BELOW, EVENT_KINDS, EventKind, EventT
 from bntui.scenario import activations
 from bntui.scenario.activations import ACTIVATIONS, SATURATED_WITHIN, Activation, ActivationName, activation
 from bntui.text import language
-from bntui.trainer import probes
 from bntui.viewer import family_rows, quantities, troubles
 from bntui.viewer.draw.rows import text
 from bntui.viewer.microscope import picture, words
@@ -141,12 +141,12 @@ def test_the_audit_counts_the_same_values_as_saturated(name: ActivationName) -> 
 
 def test_an_activation_declared_anew_is_measured_and_drawn_so(monkeypatch: pytest.MonkeyPatch) -> None:
     output = np.array([0.0, 0.5, 1.98, 1.99], np.float32)
-    assert np.isnan(probes.saturated_fraction("gelu", output))
-    assert np.isnan(probes.dead_fraction("gelu", output[:, None]))
+    assert np.isnan(activity.saturated_fraction("gelu", output))
+    assert np.isnan(activity.dead_fraction("gelu", output[:, None], axis=1))
     made = Activation("GELU", ends=(0.0, 2.0), dies=True)
     monkeypatch.setattr(activations, "ACTIVATIONS", {**ACTIVATIONS, "gelu": made})
-    assert probes.saturated_fraction("gelu", output) == 0.5
-    assert probes.dead_fraction("gelu", np.zeros((2, 2), np.float32)) == 1.0
+    assert activity.saturated_fraction("gelu", output) == 0.5
+    assert activity.dead_fraction("gelu", np.zeros((2, 2), np.float32), axis=1) == 1.0
     run = factory.run_view()
     layers = tuple(replace(info, activation="gelu") for info in run.info.layers)
     gelu = replace(run, info=replace(run.info, layers=layers))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bntui import distributions as measured
+from bntui.activity import dead_fraction, saturated_fraction
 from bntui.distributions import distribution, distributions, norm, unit_percentiles
 from bntui.keyframe import HISTOGRAM_BINS
-from bntui.trainer.probes import dead_fraction, saturated_fraction
 
 VALUES = arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 7)), elements=st.floats(-1e6, 1e6, width=32)
@@ -56,8 +56,8 @@ def test_dead_units_give_zero_for_every_sample_and_pixel() -> None:
     output = np.ones((3, 4, 2, 2), np.float32)
     output[:, 1] = 0
     output[0, 2] = 0  # dead for one sample only: not dead
-    assert dead_fraction("relu", output) == 0.25
-    assert np.isnan(dead_fraction("sigmoid", output))
+    assert dead_fraction("relu", output, axis=1) == 0.25
+    assert np.isnan(dead_fraction("sigmoid", output, axis=1))
 
 
 def test_saturation_is_within_one_percent_of_the_range() -> None:

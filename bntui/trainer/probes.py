@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bntui.distributions import Values, dead_share, distributions, norm, share_outside, unit_percentiles
+from bntui.activity import dead_fraction, saturated_fraction
+from bntui.distributions import Values, distributions, norm, unit_percentiles
 from bntui.keyframe import MASK_SAMPLES, BatchNorm, DropoutMask, LayerMeasures
-from bntui.scenario.activations import activation
 from bntui.trainer.network import Network
 from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 
@@ -23,31 +23,6 @@ def array(tensor: Tensor) -> NDArray[Any]:
     """The tensor's values as an array on the CPU, detached from the graph."""
     result: NDArray[Any] = tensor.numpy(force=True)
     return result
-
-
-def dead_fraction(name: str, output: Values, axis: int = 1) -> float:
-    """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch.
-
-    NaN for activation functions whose units do not die.
-
-    Args:
-        name: name of the activation function.
-        output: its output, shape ``(B, ...)``.
-    """
-    if not activation(name).dies:
-        return float("nan")
-    return dead_share(output, axis)
-
-
-def saturated_fraction(name: str, output: Values) -> float:
-    """Share of values that are closer to an end of the activation's range than ``SATURATED_WITHIN`` of its width.
-
-    NaN for activation functions that do not saturate.
-    """
-    between = activation(name).saturated_outside
-    if between is None:
-        return float("nan")
-    return share_outside(output, *between)
 
 
 def dropout_mask(p: float, mask: Values) -> DropoutMask:

@@ -9,18 +9,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.activity import dead_fraction, saturated_fraction
 from bntui.distributions import (
     UNMEASURED,
     Values,
-    dead_share,
     distributions,
     norm,
-    share_outside,
     unit_percentiles,
 )
 from bntui.keyframe import MASK_SAMPLES, BatchNorm, Distribution, DropoutMask, Foreign, LayerMeasures
 from bntui.recording.history import LayerInfo
-from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.text.output import clean
 
@@ -224,14 +222,15 @@ def _figures(arrays: Mapping[str, Values]) -> dict[str, float | None]:
 
 def _fractions(of: Told, info: LayerInfo, *, channels_last: bool) -> dict[str, float | None]:
     """Dead and saturated shares of the output; None where the activation has none."""
-    output, properties = of.arrays.get("output"), activation(info.activation)
-    dead = saturated = None
-    if output is not None and output.ndim > 1:
-        if properties.dies:
-            dead = dead_share(output, _unit_axis(output, info, channels_last=channels_last))
-        if properties.saturated_outside is not None:
-            saturated = share_outside(output, *properties.saturated_outside)
-    return {"dead_fraction": dead, "saturated_fraction": saturated}
+    output = of.arrays.get("output")
+    if output is None or output.ndim < 2:
+        return {"dead_fraction": None, "saturated_fraction": None}
+    axis = _unit_axis(output, info, channels_last=channels_last)
+    found = {
+        "dead_fraction": dead_fraction(info.activation, output, axis),
+        "saturated_fraction": saturated_fraction(info.activation, output),
+    }
+    return {field: None if math.isnan(share) else share for field, share in found.items()}
 
 
 def _unit_axis(values: NDArray[Any], info: LayerInfo, *, channels_last: bool) -> int:

@@ -14,17 +14,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.activity import dead_fraction, saturated_fraction
 from bntui.distributions import (
     UNMEASURED,
     Values,
-    dead_share,
     distributions,
     percentiles,
-    share_outside,
     unit_percentiles,
 )
 from bntui.keyframe import UNIT_STATISTICS, BatchNorm, Distribution, DropoutMask, Foreign, LayerMeasures
-from bntui.scenario.activations import activation
 
 _NO_UNIT: Final = dict.fromkeys(UNIT_STATISTICS, math.nan)
 
@@ -95,7 +93,8 @@ class CapturedLayer:
 
         dead, saturated = self.dead, self.saturated
         if self.output is not None and isinstance(output := values[self.output], np.ndarray):
-            dead, saturated = _shares(self.activation, output, self.units)
+            dead = math.nan if self.units is None else dead_fraction(self.activation, output.reshape(self.units), 1)
+            saturated = saturated_fraction(self.activation, output)
         last = next((one for one in (self.output, self.normalized, self.pre_norm) if one is not None), None)
         return LayerMeasures(
             name=self.name,
@@ -166,14 +165,3 @@ def _of_reduced(one: Reduced) -> Distribution:
     sound = math.isfinite(one.low) and math.isfinite(one.high)
     p15, p50, p85 = percentiles(one.sample) if sound else [math.nan] * 3
     return Distribution(one.mean, one.std, p15, p50, p85, one.low, one.high, one.counts.astype(np.int32))
-
-
-def _shares(name: str, output: NDArray[Any], units: tuple[int, int, int] | None) -> tuple[float, float]:
-    """Dead and saturated share of an activation's values."""
-    properties, dead, saturated = activation(name), math.nan, math.nan
-    if properties.dies:
-        if units is not None:
-            dead = dead_share(output.reshape(units), 1)
-    elif properties.saturated_outside is not None:
-        saturated = share_outside(output, *properties.saturated_outside)
-    return dead, saturated
