@@ -1,4 +1,4 @@
-"""Says which steps of a loop are measured, and what is minded in them."""
+"""Says how often a loop is measured, and what is minded in its measured steps."""
 
 from __future__ import annotations
 
@@ -17,15 +17,3 @@ class Plan:
     compiled: bool
     """The model that the loop calls is a compiled one, which minds global hooks."""
     quiet: bool
-
-    def due(self, step: int, began: int, length: int | None) -> bool:
-        """True if a step is to be measured.
-
-        Args:
-            step: its number, from 1.
-            began: steps done before this epoch.
-            length: steps in an epoch, where known.
-        """
-        if step == 1:
-            return True
-        return step - began == length if self.every == "epoch" else step % self.every == 0

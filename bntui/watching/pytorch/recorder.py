@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -27,17 +27,16 @@ from bntui.watching.captured import Captured, CapturedStep
 from bntui.watching.course import Course, Figures
 from bntui.watching.pytorch.capture import Capture
 from bntui.watching.pytorch.eager import Eager, eager, untraced
-from bntui.watching.pytorch.held import numbers
-from bntui.watching.pytorch.measured import SeenLayer, layers_of, uncalled
+from bntui.watching.pytorch.kept_layers import KeptLayers
+from bntui.watching.pytorch.measured import SeenLayer, layers_of
 from bntui.watching.pytorch.parameters import Parameters
 from bntui.watching.pytorch.plan import Plan
+from bntui.watching.pytorch.progress import LoopProgress
 from bntui.watching.pytorch.roles import Role
 from bntui.watching.pytorch.told import FIGURES, figures_of, loss_at_once, loss_of, number_of
+from bntui.watching.pytorch.told_losses import MOST_LOSSES, ToldLosses
 from bntui.watching.pytorch.words import announced, not_seen, nothing_recorded, summed_up
 from bntui.watching.trouble import warn
-
-_MOST_LOSSES: Final = 4096
-"""Losses that wait on the device at most."""
 
 
 @dataclass(slots=True)
@@ -76,20 +75,13 @@ class Recorder:
             self._parameters.read_scale = scaler.get_scale
         self._infos: dict[Any, LayerInfo] = {}
         self._eager: Eager | None = None
-        self._names: tuple[str, ...] = ()
-        """The layers of the recording, in order."""
-        self._known: dict[str, tuple[LayerInfo, bool]] = {}
-        """What is known of each, for a step that does not call it."""
-        self._unseen: set[str] = set()
+        self._layers = KeptLayers()
         self._pending: _Step | None = None
         self._unwritten = self._behind = False
-        self._losses: list[Tensor | float] = []
-        self._told: tuple[Tensor | float, int] | None = None
-        """A loss that was told between the forward pass and the optimizer's step, and the number of that pass."""
+        self._losses = ToldLosses(course.tell_losses)
         self._told_lr: Any = None
-        self._steps = self._measured = 0
-        self._epochs = self._epoch_began = 0
-        self._length = plan.steps_per_epoch
+        self._progress = LoopProgress(plan)
+        self._measured = 0
         self._closed = False
         self._complained = False
         self._began = time.perf_counter()
@@ -117,9 +109,9 @@ class Recorder:
         if not self._optimizers:
             self._after_step(None, (), {})
         if self._capture is None and self._pending is None and (value := loss_at_once(loss)) is not None:
-            self._losses.append(value)  # as in most steps, which should cost next to nothing
-            if len(self._losses) > _MOST_LOSSES:
-                self._guard(self._tell_losses)
+            self._losses.waiting.append(value)  # as in most steps, which should cost next to nothing
+            if len(self._losses.waiting) > MOST_LOSSES:
+                self._guard(self._losses.tell)
         elif loss is not None:
             self._guard(self._tell, loss)
 
@@ -176,12 +168,12 @@ class Recorder:
     def _after_step(self, optimizer: Optimizer | None, args: Any, kwargs: Any) -> None:  # noqa: ARG002
         if self._closed:
             return
-        self._steps += 1
+        self._progress.steps += 1
         if self._pending is not None or self._unwritten or self._behind:
             self._guard(self._settle)
         if self._capture is not None:
             self._guard(self._measure, optimizer)
-        if self._plan.due(self._steps + 1, self._epoch_began, self._length):
+        if self._progress.due:
             self._guard(self._arm)
 
     def _tell(self, loss: Any) -> None:
@@ -191,27 +183,11 @@ class Recorder:
 
     def _take(self, loss: Tensor | float) -> None:
         if self._capture is not None and self._capture.found.calls:  # the optimizer's step is still to come
-            self._keep_told()
-            self._told = (loss, self._capture.found.passes)
+            self._losses.keep_early(loss, self._capture.found.passes)
         elif self._pending is not None:
             self._record(number_of(loss))
         else:
-            self._keep(loss)
-
-    def _keep_told(self) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            self._keep(told[0])
-
-    def _keep(self, loss: Tensor | float) -> None:
-        self._losses.append(loss)
-        if len(self._losses) > _MOST_LOSSES:
-            self._tell_losses()
-
-    def _tell_losses(self) -> None:
-        waiting, self._losses = self._losses, []
-        if waiting:
-            self._course.tell_losses(numbers(waiting))
+            self._losses.keep(loss)
 
     def _measure(self, optimizer: Optimizer | None) -> None:
         capture, parameters = self._capture, self._parameters
@@ -226,38 +202,26 @@ class Recorder:
             scale = self._scale(parameters)
             calls = sorted(capture.found.calls.values(), key=lambda call: capture.found.order[call.role.name])
             found, values = layers_of(calls, parameters, scale, self._infos)
-        layers = self._layers(found)
-        self._unseen |= capture.found.unseen | {f"{name}: sharded weight" for name in parameters.sharded}
+        if found and not self._layers.names:
+            self._say(announced(found, self.path))
+        layers = self._layers.of_step(found)
+        self._layers.unseen |= capture.found.unseen | {f"{name}: sharded weight" for name in parameters.sharded}
         passes = capture.found.passes
         self._disarm()
         if not layers:
             return
         used = scale if self._scales or parameters.scale is not None else None
         lr = number_of(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
-        self._pending = _Step(self._steps, self._position(), layers, values, lr, used)
-        if self._told is not None and self._told[1] == passes:
-            told, self._told = self._told, None
-            self._record(number_of(told[0]))
-        else:  # told of a step that a gradient scaler skipped
-            self._keep_told()
-
-    def _layers(self, measured: Sequence[SeenLayer]) -> list[SeenLayer]:
-        """The layers that the recording has, in its order; one that was not called this time is empty."""
-        found = {layer.info.name: layer for layer in measured}
-        if not self._names:
-            self._names = tuple(found)
-            self._say(announced(measured, self.path))
-        for name in found.keys() - set(self._names):
-            self._unseen.add(name)
-        layers = [found[name] if name in found else uncalled(*self._known[name]) for name in self._names]
-        self._known |= {layer.info.name: (layer.info, layer.captured.normed) for layer in layers}
-        return layers
+        self._pending = _Step(self._progress.steps, self._progress.position, layers, values, lr, used)
+        told = self._losses.of_step(passes)
+        if told is not None:
+            self._record(number_of(told))
 
     def _record(self, loss: float | None) -> None:
         step, self._pending = self._pending, None
         if step is None:
             return
-        self._tell_losses()
+        self._losses.tell()
         figures = Figures(loss=loss, lr=step.lr, gradient_scale=step.scale)
         infos = [layer.info for layer in step.layers]
         captured = CapturedStep(
@@ -283,20 +247,19 @@ class Recorder:
         return Figures(**figures_of(known, lambda sentence: complaints.add("epoch", sentence)))
 
     def _end_epoch(self, figures: Figures) -> None:
-        if self._epochs and self._steps == self._epoch_began:
+        progress = self._progress
+        if progress.epochs and not progress.in_epoch:
             sentence = _("epoch: no step was done since the last epoch; tell all figures of an epoch in one call")
             self._course.complaints.add("epoch again", sentence)
             return
         self._record(None)
-        self._keep_told()
-        self._tell_losses()
-        self._epochs += 1
-        self._length = self._plan.steps_per_epoch or self._steps - self._epoch_began or None
-        self._epoch_began = self._steps
-        if self._length is not None and self._course.subject.steps_per_epoch != self._length:
-            self._course.amend(steps_per_epoch=self._length)
-        self._course.end_epoch(figures, step=self._steps, number=self._epochs)
-        if self._plan.due(self._steps + 1, self._epoch_began, self._length):
+        self._losses.keep_skipped()
+        self._losses.tell()
+        progress.end_epoch()
+        if progress.length is not None and self._course.subject.steps_per_epoch != progress.length:
+            self._course.amend(steps_per_epoch=progress.length)
+        self._course.end_epoch(figures, step=progress.steps, number=progress.epochs)
+        if progress.due:
             self._arm()
 
     def _stop_early(
@@ -307,14 +270,6 @@ class Recorder:
                 wait=int(wait), best=number_of(best), patience=int(patience), monitor=monitor, best_epoch=best_epoch,
                 stopped=stopped,
             )  # fmt: skip
-
-    def _position(self) -> float:
-        """Epochs done; of an epoch whose length is not known, only the order of its steps is."""
-        done = self._steps - self._epoch_began
-        if self._length is None:
-            unit = self._plan.every if isinstance(self._plan.every, int) else 1
-            return self._epochs + done / (done + unit)
-        return self._epochs + min(done / self._length, 1 - 1 / (done + 1) if done > self._length else 1.0)
 
     @property
     def _scales(self) -> bool:
@@ -331,7 +286,7 @@ class Recorder:
     def _arm(self) -> None:
         if self._capture is not None or not self._course.open:
             return
-        thread = self._passes_in if self._elsewhere or not self._steps else threading.get_ident()
+        thread = self._passes_in if self._elsewhere or not self._progress.steps else threading.get_ident()
         self._capture = Capture(self._roles, self._look, thread, self._parameters.look)
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
@@ -353,10 +308,10 @@ class Recorder:
 
     def _flush(self) -> None:
         self._record(None)
-        if self._steps != self._epoch_began:  # the loop has gone on since the epoch that its course holds
+        if self._progress.in_epoch:  # the loop has gone on since the epoch that its course holds
             self._course.settle()
-        self._keep_told()
-        self._tell_losses()
+        self._losses.keep_skipped()
+        self._losses.tell()
 
     def _guard(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Do something whose trouble is not the loop's; it is warned of once."""
@@ -376,7 +331,7 @@ class Recorder:
         try:
             return act(*args)
         except Exception as error:
-            self._unseen.add(f"{type(error).__name__}: {error}")
+            self._layers.unseen.add(f"{type(error).__name__}: {error}")
             return None
         finally:
             self._spent += time.perf_counter() - began
@@ -393,11 +348,11 @@ class Recorder:
     def _sum_up(self) -> None:
         if not self._measured:
             whose = type(self._optimizers[0]).__name__ if self._optimizers else "recorder"
-            self._say(nothing_recorded(self._steps, f"{whose}.step()"))
+            self._say(nothing_recorded(self._progress.steps, f"{whose}.step()"))
             return
         whole = max(time.perf_counter() - self._began, 1e-9)
         self._say(summed_up(self._measured, self.path, self._spent / whole))
-        for sentence in not_seen(self._roles.values(), self._names, self._unseen):
+        for sentence in not_seen(self._roles.values(), self._layers.names, self._layers.unseen):
             self._say(sentence)
 
     def _say(self, sentence: str) -> None:
