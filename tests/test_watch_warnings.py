@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from contextlib import closing
@@ -157,3 +158,17 @@ def test_arrays_that_overflow_are_recorded_without_a_warning(tmp_path: Path) -> 
         recorder.keyframe(1, 1, {"a": table}, loss=np.float64(1e308), val_loss=np.inf)
     with closing(Reader(tmp_path / "run.bntui")) as reader:
         assert [event.kind for event in reader.events(0)] == ["first_bad", "finished"]
+
+
+def test_values_beyond_single_precision_are_infinite_and_norms_are_not(tmp_path: Path) -> None:
+    layer = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.fill_(1e39)
+    path = tmp_path / "run.bntui"
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    with bntui.watch(layer, optimizer, path, quiet=True):
+        layer(torch.ones(2, 1, dtype=torch.float64)).sum().backward()
+        optimizer.step()
+    with closing(Reader(path)) as reader:
+        one = reader.keyframe(0, 0).layers[0]
+    assert (one.input.max, one.pre_norm.max, one.weight_norm) == (1.0, math.inf, 1e39)
