@@ -246,7 +246,7 @@ def test_a_full_disk_leaves_out_rows_and_is_warned_of_in_the_loop(
     assert full.endswith("full; everything recorded before is intact; nothing is recorded until there is space again, "
                          "training goes on")  # fmt: skip
     assert "not recorded, because the disk was full" in lost
-    found, last = steps(loop.path), loop.recorder._steps
+    found, last = steps(loop.path), loop.recorder._progress.steps
     assert found[:2] == [1, 2]
     assert found[-1] == last
     assert len(found) < last
