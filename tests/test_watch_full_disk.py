@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import warnings
 from contextlib import closing
@@ -71,6 +72,54 @@ def test_recording_goes_on_once_there_is_space_again(tmp_path: Path) -> None:
         assert all(reader.keyframe(0, row).layers[0].output.std > 0 for row in history.frame_rows.tolist())
     assert audit(path).true
     assert not path.with_name(path.name + "-wal").exists()
+
+
+def test_a_limit_of_file_sizes_is_a_full_disk(tmp_path: Path) -> None:
+    """As ``ulimit -f`` sets it, which is met by the real write of SQLite's."""
+    path = tmp_path / "run.bntui"
+    recorder = record(path)
+    keyframe(recorder, 1)
+    keyframe(recorder, 2)
+    size = path.with_name(path.name + "-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.warns(RecorderWarning, match="ulimit -f is reached; .* until there is space"):  # noqa: PT031
+            keyframe(recorder, 3)
+            keyframe(recorder, 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    keyframe(recorder, 5)
+    with pytest.warns(RecorderWarning, match="rows? (was|were) not recorded, because the disk was full"):
+        recorder.close()
+    with closing(Reader(path)) as reader:
+        steps = reader.history(0).step.tolist()
+        assert steps[0] == 1
+        assert steps[-1] == 5
+        assert not {3, 4} <= set(steps)
+    assert audit(path).true
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_summary_counts_what_is_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.bntui"
+    model = nn.Sequential(nn.Linear(300, 300), nn.BatchNorm1d(300), nn.Dropout(0.5), nn.Linear(300, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with pytest.warns(RecorderWarning, match="full"):  # noqa: PT031
+        recorder = bntui.watch(model, optimizer, path, every=1)
+        for step in range(6):
+            loss = model(torch.randn(80, 300)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss=loss)
+            if step == 3:
+                fill(recorder)
+        recorder.close()
+    with closing(sqlite3.connect(path)) as database:
+        ((count,),) = database.execute("SELECT count(*) FROM keyframe")
+    assert 0 < count < 6
+    assert f"bntui: {count} keyframes in {path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("when", ["before", "at the end"])

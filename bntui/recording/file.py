@@ -217,10 +217,13 @@ class WritableFile:
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED:
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_READONLY_DBMOVED:
                 sentence = _("{path} was moved or deleted during training; training stopped")
                 raise StorageError(sentence.format(path=self.path)) from error
             words = reason(error) if isinstance(error, OSError) else told(str(error))
+            if code == sqlite3.SQLITE_IOERR_WRITE:  # SQLite does not tell them apart
+                words = _("{reason}, or a quota or ulimit -f is reached").format(reason=words)
             sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=words)
             after = _("everything recorded before is intact")
             raise StorageError(f"{sentence}; {after}" if intact else sentence) from error

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -302,6 +302,16 @@ def continued(hold: Hold, loop: Loop) -> Sink:
     return Sink(hold, writer, loop, Written(-1 if step is None else step, frozenset(kind for (kind,) in kinds)))
 
 
+def keyframes_in(path: Path) -> int:
+    """Number of keyframes in a recording that is closed; 0 if there is none."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            ((count,),) = database.execute("SELECT count(*) FROM keyframe")
+            return int(count)
+    except sqlite3.Error:
+        return 0
+
+
 _SINKS: weakref.WeakSet[Sink] = weakref.WeakSet()
 """Every sink of this process that is open."""
 
@@ -317,8 +327,10 @@ os.register_at_fork(after_in_child=_disown_all)
 def _full(error: Exception) -> bool:
     """True if the disk, or what the user may have of it, is full."""
     cause = error.__cause__
-    full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, StorageError) and (full or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT))
+    # what SQLite says of a quota and of the limit of ulimit -f, and of a disk that may be back later
+    full = getattr(cause, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+    there = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, StorageError) and (full or there)
 
 
 def _busy(error: StorageError) -> bool:

@@ -36,6 +36,7 @@ from bntui.watching.pytorch.roles import Role
 from bntui.watching.pytorch.told import FIGURES, figures_of, loss_at_once, loss_of, number_of
 from bntui.watching.pytorch.told_losses import MOST_LOSSES, ToldLosses
 from bntui.watching.pytorch.words import announced, not_seen, nothing_recorded, summed_up
+from bntui.watching.sink import keyframes_in
 from bntui.watching.trouble import warn
 
 
@@ -351,7 +352,8 @@ class Recorder:
             self._say(nothing_recorded(self._progress.steps, f"{whose}.step()"))
             return
         whole = max(time.perf_counter() - self._began, 1e-9)
-        self._say(summed_up(self._measured, self.path, self._spent / whole))
+        if count := keyframes_in(self.path):  # a full disk has no room for all that was measured
+            self._say(summed_up(count, self.path, self._spent / whole))
         for sentence in not_seen(self._roles.values(), self._layers.names, self._layers.unseen):
             self._say(sentence)
 
