@@ -661,6 +661,16 @@ async def test_the_last_words_say_how_to_go_on_where_something_is_left_to_do(ove
 
 
 @pytest.mark.usefixtures("reader")
+async def test_a_visitor_who_quits_prints_nothing_where_the_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = start()
+    async with app.run_test(size=BIG) as pilot:
+        monkeypatch.setattr(type(app), "is_web", True)
+        await pilot.press("q")
+        assert app._exit
+        assert app._exit_renderables == []
+
+
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("key", ["f", "r", "m", "question_mark"])
 async def test_a_page_takes_old_notices_away(key: str) -> None:
     async with start().run_test(size=BIG) as pilot:

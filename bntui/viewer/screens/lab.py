@@ -430,7 +430,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             last = live_states.status_of(self.trainer.state)
             rest = self.loaded.unfinished and not (last is not None and last.state == "finished")
             said = goodbye.recorded(self.reader, unfinished=rest)
-        self.app.exit(message=Text("\n".join(map(clean, said)), no_wrap=True, overflow="ignore"))
+        words = Text("\n".join(map(clean, said)), no_wrap=True, overflow="ignore")
+        self.app.exit(message=None if self.app.is_web else words)  # a visitor does not see the server's terminal
 
     def _complain(self, error: Exception) -> None:
         self.notices.error(str(error))
