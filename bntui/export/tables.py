@@ -54,7 +54,8 @@ def _write(
     reader: Reader, request: Request, drafts: Drafts, tell: Tell, suffix: str,
     opened: Callable[[Path, Columns], AbstractContextManager[WriteRows]],
 ) -> list[str]:  # fmt: skip
-    tables = tables_of(selected(reader, request), request)
+    found = tables_of(selected(reader, request), request)
+    tables = found if request.folder else found[:1]
     done, total, said = 0, sum(table.total for table in tables), []
     for table in tables:
         path = request.file(table.name, suffix)
@@ -63,6 +64,9 @@ def _write(
                 write(rows)
                 tell(done := done + len(rows), total)
         said.append(_sentence(path, table))
+    if request.quantities and tables != found:
+        left = _("{path}: without the table {table}, which has some of --quantities; write a folder, or use --table")
+        said.append(left.format(path=request.target, table=found[1].name))
     return said
 
 
@@ -84,7 +88,7 @@ def _sentence(path: Path, table: ExportTable) -> str:
 
 
 def tables_of(runs: Sequence[Selected], request: Request) -> list[ExportTable]:
-    """The tables that a folder gets, or the one that a file holds.
+    """The tables that a folder gets; a file holds the first of them.
 
     Raises:
         UsageError: the table has none of the figures.
@@ -97,8 +101,10 @@ def tables_of(runs: Sequence[Selected], request: Request) -> list[ExportTable]:
     ]
     if not found:
         sentence = _("--quantities {patterns}: no column of a table; arrays are written into .npz and .jsonl")
-        raise UsageError(sentence.format(patterns=",".join(request.quantities)))
-    return found if request.folder else found[:1]
+        if of_keyframe or of_layer:
+            sentence = _("--quantities {patterns}: no column of --table {table}; leave it out, or name another one")
+        raise UsageError(sentence.format(patterns=",".join(request.quantities), table=request.table))
+    return found
 
 
 def _curves(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> ExportTable:
