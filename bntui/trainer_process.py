@@ -109,7 +109,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
 
-    server = session = None
+    server, session, answered = None, None, False
     use(job.language)
     try:
         session, agenda = (_resumed if job.resume else _begun)(job, template)
@@ -122,6 +122,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
             session, server, agenda, for_fork=job.fork is not None, study=SeedStudy(bands.missing, bands.train)
         )
         _answer(control, Answer(str(recording)))
+        answered = True
         service.serve()
     except Exception as error:
         known = isinstance(error, BntuiError)
@@ -132,7 +133,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
             failed = f"{error.filename}: {reason(error)}"
         message = str(error) if known else failed
         code = error.exit_code if isinstance(error, BntuiError) else 1
-        if server is not None:
+        if server is not None and answered:
             server.publish(Status("failed", None, 0.0, 0, message))
         else:
             _answer(control, Answer(error=message, exit_code=code))

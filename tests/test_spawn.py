@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bntui import cpu
-from bntui.errors import TrainerError
+from bntui.errors import StorageError, TrainerError
 from bntui.link import spawn
 from bntui.link.client import IdleTrainer
 from bntui.link.job import Answer, Job
@@ -149,6 +149,34 @@ sys.exit(trainer_process.main())
             answer = Answer.parse(lines.readline())
     assert answer.error == "the trainer failed: OSError: [Errno 28] No space left on device"
     assert done.returncode == answer.exit_code == 1
+
+
+def test_a_trainer_that_fails_before_it_serves_says_why(tmp_path: Path) -> None:
+    """The disk may be full once the recording is there: its agenda is written then."""
+    script = """
+import sys
+from bntui import trainer_process
+from bntui.errors import StorageError
+from bntui.trainer import service
+def full(*_, **__):
+    raise StorageError("the disk is full")
+service.Service = full
+trainer_process._warm = trainer_process._template = lambda *_: None
+sys.exit(trainer_process.main())
+"""
+    path = tmp_path / "x.toml"
+    path.write_text("title = 'x'\n[data]\nsource = 'moons'\nsamples = 20\n[network]\nhidden = [2]\n")
+    recording = tmp_path / "x.bntui"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(Job(resume=False, language="en", scenario=str(path), recording=str(recording)).line())
+        command = [sys.executable, "-c", script, str(theirs.fileno()), str(tmp_path / "x.log")]
+        done = subprocess.run(command, capture_output=True, pass_fds=[theirs.fileno()], check=False)
+        theirs.close()
+        with ours.makefile("rb") as lines:
+            answer = Answer.parse(lines.readline())
+    assert answer.error == "the disk is full"
+    assert done.returncode == answer.exit_code == StorageError.exit_code
 
 
 def test_leaving_the_gallery_at_once_leaves_no_trainer() -> None:
