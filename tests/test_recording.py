@@ -27,7 +27,7 @@ from bntui.link.library import entry, recordings
 from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
 from bntui.recording.copy import copied
 from bntui.recording.draft import Draft
-from bntui.recording.file import file_system, on_network
+from bntui.recording.file import WritableFile, file_system, on_network
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
@@ -375,6 +375,18 @@ def test_a_full_disk_ends_with_a_message_and_all_earlier_keyframes_intact(path: 
     assert len(reader.history(0)) == written
     for row in range(written):
         assert reader.keyframe(0, row).step == row
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_disk_without_room_for_a_journal_leaves_the_name_free(path: Path) -> None:
+    """SQLite's index of the journal needs 32 kB at once."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    file = WritableFile.draft(path)
+    file.db.execute("CREATE TABLE one (x)")
+    with pytest.raises(StorageError, match="database or disk is full"):
+        file.publish(path)
+    file.discard()
+    assert list(path.parent.iterdir()) == []
 
 
 def test_evidence_is_thinned_to_its_budget_and_never_the_first_last_best_or_an_events(path: Path) -> None:

@@ -103,7 +103,12 @@ class WritableFile:
         assert self._draft is not None
         self.db.close()
         self._draft.publish(path)
-        self._reopen(path)
+        try:
+            self._reopen(path)
+        except BaseException:  # nothing is in them yet, and what is left would take the name
+            for ending in BESIDE:
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            raise
 
     def follow(self, path: Path) -> None:
         """Continue under the name that the file was moved to, after checkpointing the WAL into the file.
@@ -222,6 +227,8 @@ class WritableFile:
                 sentence = _("{path} was moved or deleted during training; training stopped")
                 raise StorageError(sentence.format(path=self.path)) from error
             words = reason(error) if isinstance(error, OSError) else told(str(error))
+            if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # what the journal's index cannot have is room
+                words = told("database or disk is full")
             if code == sqlite3.SQLITE_IOERR_WRITE:  # SQLite does not tell them apart
                 words = _("{reason}, or a quota or ulimit -f is reached").format(reason=words)
             sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=words)
