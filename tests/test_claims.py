@@ -229,6 +229,13 @@ def test_a_claim_is_judged_by_the_paired_differences() -> None:
     assert judged(comparison("val_loss of a > 0.5"), found).effect.mean == pytest.approx(2.0)
 
 
+def test_a_negative_factor_is_written_with_the_minus_of_all_other_numbers() -> None:
+    found = seeds("gap of a", "gap of b", (0.5, 0.25), (0.5, 0.25))
+    said = explained(comparison("gap of a > -3 * gap of b - 0.5"), found)
+    assert said == "gap: a 0.50 ± 0.00, b 0.25 ± 0.00; against −3 × b − 0.5: 1.8 ± 0.0"
+    assert "-" not in said
+
+
 def test_what_differs_by_factors_is_compared_in_decades() -> None:
     found = seeds("gradient_ratio of a", "gradient_ratio of b", (1e-4, 1e-1), (1e-6, 1e-2), (1e-5, 1.0))
     judgement = judged(comparison("gradient_ratio of a < 0.01 * gradient_ratio of b"), found)

@@ -92,7 +92,7 @@ def _limit(compared: Comparison, labels: Mapping[str, str]) -> str:
         if compared.left.known.decades:
             return f"{math.log10(compared.plus):.2f}".replace("-", MINUS) if compared.plus > 0 else f"{MINUS}∞"
         return f"{compared.plus * units(compared.left):g}".replace("-", MINUS)
-    factor = "" if compared.factor == 1 else f"{compared.factor:g} × "
+    factor = "" if compared.factor == 1 else f"{compared.factor:g} × ".replace("-", MINUS)
     plus = compared.plus * units(compared.left)
     shifted = f" {'+' if plus > 0 else MINUS} {abs(plus):g}" if plus else ""
     run = compared.right.run
