@@ -20,6 +20,7 @@ import pytest
 
 from bntui.audit.audit import audit
 from bntui.commands.manage import _described
+from bntui.commands.show import seed_lines
 from bntui.errors import RecordingError
 from bntui.keyframe import MOST_SEEDS, FloatArray
 from bntui.link.client import Trainer
@@ -388,6 +389,19 @@ def test_the_seeds_of_a_fork_are_audited_as_to_where_they_stop(forked: Path, tmp
         seeds.add(db, SeedPiece(1, course.seed, course.first, course.figures[:, :-1], end))
     report = audit(path)
     assert not report.true
+
+
+def test_only_seeds_that_have_ended_have_a_loss_at_their_ends() -> None:
+    def course(seed: int, loss: float, *, ended: bool) -> SeedCourse:
+        figures = np.full((len(FIGURES), 3), np.nan)
+        figures[FIGURES.index("val_loss")] = (9.0, 8.0, loss)
+        return SeedCourse(seed, 0, figures, SeedEnd("finished", 2.0) if ended else None)
+
+    courses = [course(1, 0.5, ended=True), course(2, 0.25, ended=True), course(3, 7.0, ended=False)]
+    assert list(seed_lines(courses)) == [
+        "other seeds 1–3   validation loss at their ends 0.25 to 0.5   1 of them has not ended"
+    ]
+    assert list(seed_lines(courses[2:])) == ["other seeds 3   1 of them has not ended"]
 
 
 def test_show_and_list_name_the_seeds(forked: Path) -> None:

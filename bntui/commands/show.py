@@ -22,7 +22,7 @@ from bntui.recording.seeds import FIGURES, SeedCourse
 from bntui.recording.sentences import outcome, traits, why_stopped
 from bntui.recording.tables import FAILED
 from bntui.text.figures import MINUS, brief, number, whole
-from bntui.text.language import _
+from bntui.text.language import _, ngettext
 from bntui.text.output import json_text
 from bntui.text.table import Column, text_lines
 from bntui.text.widths import ljust
@@ -108,12 +108,15 @@ def seed_record(course: SeedCourse) -> dict[str, Any]:
 def seed_lines(courses: Sequence[SeedCourse]) -> Iterator[str]:
     """Which other seeds are recorded, the range of their last validation losses, and which of them failed."""
     trained = [course for course in courses if course.figures.shape[1]]
-    losses = [float(course.figure("val_loss")[-1]) for course in trained]
+    losses = [float(course.figure("val_loss")[-1]) for course in trained if course.end is not None]
     losses = [loss for loss in losses if math.isfinite(loss)]
     if trained:
         said = _("other seeds {seeds}").format(seeds=_ranges([course.seed for course in trained]))
         spread = _("validation loss at their ends {low} to {high}")
-        yield said + ("   " + spread.format(low=_loss(min(losses)), high=_loss(max(losses))) if losses else "")
+        said += "   " + spread.format(low=_loss(min(losses)), high=_loss(max(losses))) if losses else ""
+        going = sum(course.end is None for course in trained)
+        left = ngettext("{count} of them has not ended", "{count} of them have not ended", going)
+        yield said + ("   " + left.format(count=going) if going else "")
     for course in courses:
         if course.end is not None and course.end.kind == FAILED:
             yield _("seed {seed} was not trained: {reason}").format(seed=course.seed, reason=course.end.reason)
