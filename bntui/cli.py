@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+from typer._completion_shared import install
 
 # in the order of the commands in the help
 from bntui.commands import training, screens, reports, export, import_, studies, manage  # noqa: F401  # isort: skip
 from bntui.commands.base import app as app
 from bntui.commands.complete import asked
 from bntui.commands.usage import refused
+from bntui.text.language import _
+from bntui.text.output import say
 
 MISUSED: type[Exception] = typer.BadParameter.__mro__[1]
 """Base class of Typer's errors for an invalid command line: click's class, or Typer's own copy of it."""
@@ -26,6 +30,9 @@ def obey(arguments: Sequence[str]) -> None:
     if asked():
         app(list(arguments), prog_name="bntui")
     group = typer.main.get_command(app)
+    for option in group.params:
+        if option.name == "install_completion":
+            option.callback = _installed
     code = 0
     try:
         # not app(): it ends with 1 if stdout is closed, and 1 means something else in some commands
@@ -37,3 +44,13 @@ def obey(arguments: Sequence[str]) -> None:
         where = getattr(error, "ctx", None)
         raise refused(error.format_message(), where.command_path if where else "bntui") from error  # type: ignore[attr-defined]
     sys.exit(code)
+
+
+def _installed(context: Any, _option: Any, asked_for: Any) -> Any:
+    """Install completion as Typer does, and say so in the language in use."""
+    if asked_for and not context.resilient_parsing:
+        shell, path = install(shell=asked_for if isinstance(asked_for, str) else None)
+        say(_("completion for {shell} is installed in {path}").format(shell=shell, path=path))
+        say(_("it works in shells that are started from now on"))
+        raise typer.Exit
+    return asked_for

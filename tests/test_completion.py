@@ -12,6 +12,7 @@ import pytest
 from typer._completion_shared import get_completion_script
 
 import bntui.commands.base  # noqa: F401 - it completes Typer's script
+from tests.commands import bntui as obeyed
 from tests.korean import BNTUI
 from tests.terminal import Terminal
 from tests.test_manage import made, put
@@ -95,3 +96,19 @@ def test_zsh_itself_completes_at_the_first_tab(made: Path, tmp_path: Path) -> No
         terminal.press("bntui replay de\t")
         terminal.until("deep-001")
         terminal.press("\x03")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_is_installed_is_said_in_the_language_in_use(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer._completion_shared._get_shell_name", lambda: "bash")
+    done = obeyed("--install-completion", "--lang", language, HOME=str(tmp_path))
+    path = tmp_path / ".bash_completions" / "bntui.sh"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text() == get_completion_script(prog_name="bntui", complete_var="_BNTUI_COMPLETE", shell="bash")
+    assert str(path) in (tmp_path / ".bashrc").read_text()
+    assert done.stdout.count(str(path)) == 1
+    words = done.stdout.replace(str(path), "")
+    assert ("bash" in words, "installed" in words) == (True, language == "en")
+    assert any("가" <= letter <= "힣" for letter in words) == (language == "ko")
