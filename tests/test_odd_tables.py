@@ -37,6 +37,7 @@ def below(header: str, values: np.ndarray, *, word: bool = False, mark: str = ".
         ("400,410,420,430", VALUES, False),
         ("1,7,30,90", VALUES, False),
         ("0.5,1.0,2.0,4.0", COUNTS, False),
+        ("2019,2019,2020,2020,kind", VALUES, True),
         ("100,200,300,400", COUNTS, False),
     ],
 )

@@ -149,10 +149,11 @@ def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | No
         return _judged_numbers(first, from_zero, unlike, never_whole)
     if recurring:
         return None if over_numbers else False
+    alien = all(map(_is_whole, labels)) and all(never_whole)
     whole = all(map(_is_whole, labels)) and len(set(labels)) == len(labels)
     if whole and (all(never_whole) or (from_zero and len(labels) > 1)):
         return True
-    return None if whole or (len(labels) > 1 and _unlike(labels, below)) else False
+    return None if whole or alien or (len(labels) > 1 and _unlike(labels, below)) else False
 
 
 def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: Sequence[int]) -> bool | None:
