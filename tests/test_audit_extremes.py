@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from bntui.audit.bounded import Bounded
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.masks import check_noise
 from bntui.audit.normalize import scaled, standardize
 from bntui.audit.optimizers import OPTIMIZERS
 from bntui.audit.recurrence import normalized_by
@@ -134,3 +136,16 @@ def test_steps_of_every_size_lie_within_the_bounds_or_are_undetermined(name: str
             assert (apart[sound] <= ours.error[sound]).all(), (lr, number)
             judged += int(sound.sum())
     assert judged > 5000
+
+
+@pytest.mark.parametrize(
+    ("size", "noise", "fits"), [(1.0, 10.0, True), (4e10, 10.0, True), (1e6, 0.1, True), (1, 20, False)]
+)
+def test_noise_may_be_lost_in_large_inputs(size: float, noise: float, fits: bool) -> None:
+    """float32 near 4e10 has steps of 4096; at 1e6, of 0.0625."""
+    drawn = np.random.default_rng(0).normal(size=(500, 2)) * noise
+    x = np.random.default_rng(1).normal(size=(500, 2)).astype(np.float32) * np.float32(size)
+    noisy = x + drawn.astype(np.float32)
+    ledger = Ledger()
+    check_noise(ledger, Place("a", 1, 0.5), x, noisy, noise if fits else noise / 2)
+    assert bool(ledger.failures) is not fits

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import UNIT
 from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.tolerances import CHANCE
 from bntui.keyframe import BoolArray, DropoutMask
@@ -41,16 +42,20 @@ def check_rate(ledger: Ledger, place: Place, kept: BoolArray, p: float, *, figur
         ledger.hold(RATE, place, f"{name} {at}" if far.size > 1 else name, bool(far[at] >= limit), share, rate)
 
 
-def check_noise(ledger: Ledger, place: Place, noise: NDArray[Any], deviation: float) -> None:
+def check_noise(ledger: Ledger, place: Place, x: NDArray[Any], noisy: NDArray[Any], deviation: float) -> None:
     """Check that the sum of squares of the inputs' Gaussian noise is plausible for its standard deviation.
 
-    Laurent and Massart, 2000, lemma 1: tail bounds of the chi-squared distribution.
+    Laurent and Massart, 2000, lemma 1: tail bounds of the chi-squared distribution.  The sum of input and noise is
+    rounded, which may lose the noise of large inputs.
     """
-    count, limit = noise.size, -math.log(CHANCE)
-    total = float((noise.astype(np.float64) ** 2).sum()) / deviation**2 if deviation else math.inf
-    low, high = count - 2 * math.sqrt(count * limit), count + 2 * math.sqrt(count * limit) + 2 * limit
-    spread = math.sqrt(total / count) * deviation if deviation else math.inf
-    ledger.hold(RATE, place, "input_noise", low <= total <= high, spread, deviation)
+    wide = noisy.astype(np.float64)
+    count, limit = wide.size, -math.log(CHANCE)
+    length = float(np.linalg.norm(wide - x)) / deviation if deviation else math.inf
+    lost = 2 * UNIT * float(np.linalg.norm(wide)) / deviation if deviation else 0.0
+    low, high = max(count - 2 * math.sqrt(count * limit), 0), count + 2 * math.sqrt(count * limit) + 2 * limit
+    fits = math.sqrt(low) - lost <= length <= math.sqrt(high) + lost
+    spread = length / math.sqrt(count) * deviation if deviation else math.inf
+    ledger.hold(RATE, place, "input_noise", fits, spread, deviation)
 
 
 def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, full: BoolArray | None) -> None:

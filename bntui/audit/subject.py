@@ -125,7 +125,7 @@ def unpack(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, evid
             taken.draws[stage.at] = taken.values[stage.at]
             if x is not None and x.shape == taken.values[stage.at].shape:
                 deviation = subject.run.config["data"].get("input_noise", 0.0)
-                masks.check_noise(ledger, place, taken.values[stage.at] - x, deviation)
+                masks.check_noise(ledger, place, x, taken.values[stage.at], deviation)
     for stage in dropped:
         entered = taken.entered(stage)
         shape = np.shape(entered if entered is not None else taken.values[stage.at])
