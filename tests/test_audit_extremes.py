@@ -11,7 +11,7 @@ import torch
 from bntui.audit.bounded import Bounded
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.masks import check_noise
-from bntui.audit.normalize import scaled, standardize
+from bntui.audit.normalize import backward, scaled, standardize
 from bntui.audit.optimizers import OPTIMIZERS
 from bntui.audit.recurrence import normalized_by
 from bntui.audit.values import running
@@ -149,3 +149,16 @@ def test_noise_may_be_lost_in_large_inputs(size: float, noise: float, fits: bool
     ledger = Ledger()
     check_noise(ledger, Place("a", 1, 0.5), x, noisy, noise if fits else noise / 2)
     assert bool(ledger.failures) is not fits
+
+
+@pytest.mark.parametrize("power", [-30, -26, -22, -18, -10, 0])
+def test_gradients_of_large_inputs_lie_within_the_bounds(power: int) -> None:
+    """PyTorch multiplies Σ d x by s³ first, which may be below float32's range, and then by x, which may be large."""
+    x = (4e10 + 3e9 * np.random.default_rng(0).normal(size=(48, 2))).astype(np.float32)
+    d = (10.0**power * np.random.default_rng(1).normal(size=(48, 2))).astype(np.float32)
+    leaf = torch.from_numpy(x).requires_grad_()
+    torch.nn.functional.layer_norm(leaf, (2,), eps=1e10).backward(torch.from_numpy(d))  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    ours = backward(standardize(Bounded.exact(x), (1,), 1e10), Bounded.exact(d), centered=False)
+    assert (np.abs(leaf.grad.numpy() - ours.value) <= ours.error).all()
+    assert power < -10 or ours.error.max() < 1e-8 * 10.0**power

@@ -172,6 +172,7 @@ def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
     sums = of.count * (d.reach * of.raw).mean(of.axes, keepdims=True)
     vanished = of.inverse.value**3 < TINY
     lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)
+    lost = lost + FEW * TINY * of.raw * (d.reach.max(of.axes, keepdims=True) > 0)  # the sum times s³ multiplies x
     return np.where(sums <= LARGEST, lost, np.inf)
 
 
