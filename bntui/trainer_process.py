@@ -78,8 +78,10 @@ def _warm() -> None:
     them, and visits them never again.
     """
     gc.disable()
+    from bntui.cpu import wait_briefly
     from bntui.trainer.lazy_torch import import_torch
 
+    wait_briefly()
     import_torch()
     import bntui.trainer.service  # noqa: F401
 

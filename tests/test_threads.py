@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -147,3 +150,11 @@ def test_the_threads_of_an_ancestor_count(tmp_path: Path) -> None:
 def test_other_numbers_of_threads_are_refused(threads: object) -> None:
     with pytest.raises(ScenarioError, match="threads"):
         parse(DIGITS, file="x", overrides=[("training.threads", threads)])
+
+
+def test_threads_of_bntuis_processes_wait_briefly_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = "import os, bntui.study.preloaded, torch; print(os.environ['GOMP_SPINCOUNT'], torch.__name__)"
+    for given, found in (({}, "3000 torch\n"), ({"GOMP_SPINCOUNT": "7"}, "7 torch\n")):
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        done = subprocess.run([sys.executable, "-c", look], env=os.environ | given, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, found)
