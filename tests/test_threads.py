@@ -152,7 +152,7 @@ def test_other_numbers_of_threads_are_refused(threads: object) -> None:
         parse(DIGITS, file="x", overrides=[("training.threads", threads)])
 
 
-def test_threads_of_bntuis_processes_wait_briefly_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_of_bntuis_processes_wait_briefly_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     look = "import os, bntui.study.preloaded, torch; print(os.environ['GOMP_SPINCOUNT'], torch.__name__)"
     for given, found in (({}, "3000 torch\n"), ({"GOMP_SPINCOUNT": "7"}, "7 torch\n")):
         monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
