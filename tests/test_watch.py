@@ -263,6 +263,46 @@ def test_the_epochs_and_early_stopping_are_recorded(tmp_path: Path) -> None:
         assert history.step[history.has_frame].tolist() == [1, 3, 6, 9]
 
 
+@pytest.mark.parametrize(
+    ("told", "lengths", "epochs"),
+    [
+        (None, (4, 6, 3), [1, 1.25, 1.5, 1.75, 2, 2, 2, 2 + 1 / 6, 2 + 2 / 6, 3]),  # that of the epoch before
+        (4, (5, 3), [0.25, 0.5, 0.75, 1, 1, 1.25, 1.5, 2]),  # told a little too small
+        (4, (), [0.25, 0.5, 0.75, 1, 1, 1.5, 1.75, 2, 2.25, 2.5, 2.75, 3, 3.25]),  # no epoch is told
+    ],
+)  # fmt: skip
+def test_no_step_of_a_longer_epoch_is_left_out(
+    told: int | None, lengths: tuple[int, ...], epochs: list[float], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = tmp_path / "longer.bntui"
+    with bntui.watch(model, optimizer, path, every=1, steps_per_epoch=told, quiet=True) as recorder:
+        for length in lengths or (13,):
+            train(model, optimizer, recorder, length)
+            if lengths:
+                recorder.epoch(val_loss=1.0)
+    assert [str(one.message) for one in recwarn if one.category is RecorderWarning] == []
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        assert history.step.tolist() == list(range(1, (sum(lengths) or 13) + 1))
+        assert history.epoch[-len(epochs) :].tolist() == pytest.approx(epochs)
+        assert history.step[history.epoch_end].tolist() == np.cumsum(lengths).tolist()
+    assert audit(path).true
+
+
+def test_a_last_step_is_measured_in_each_epoch_of_a_loop_that_tells_none(tmp_path: Path) -> None:
+    model = Small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = tmp_path / "none.bntui"
+    with bntui.watch(model, optimizer, path, every="epoch", steps_per_epoch=3, quiet=True) as recorder:
+        train(model, optimizer, recorder, 10)
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        assert history.step[history.has_frame].tolist() == [1, 3, 6, 9]
+        assert history.epoch.tolist() == pytest.approx([1 / 3, 1, 2, 3])
+
+
 def test_the_first_module_with_a_bad_value_is_named(tmp_path: Path) -> None:
     model = Small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
