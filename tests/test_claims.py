@@ -232,7 +232,7 @@ def test_a_claim_is_judged_by_the_paired_differences() -> None:
 def test_a_negative_factor_is_written_with_the_minus_of_all_other_numbers() -> None:
     found = seeds("gap of a", "gap of b", (0.5, 0.25), (0.5, 0.25))
     said = explained(comparison("gap of a > -3 * gap of b - 0.5"), found)
-    assert said == "gap: a 0.50 ± 0.00, b 0.25 ± 0.00; against −3 × b − 0.5: 1.8 ± 0.0"
+    assert said == "gap: a = 0.50 ± 0.00, b = 0.25 ± 0.00; difference from −3 × b − 0.5: 1.8 ± 0.0"
     assert "-" not in said
 
 

@@ -152,6 +152,7 @@ def test_the_trainer_and_the_workers_of_studies_leave_them(process: str) -> None
 WORKER: Final = """
 import json, sys
 from pathlib import Path
+from types import SimpleNamespace
 from bntui.study import pool
 from bntui.study.trial import Over
 def serve(pipe, nice):
@@ -160,7 +161,7 @@ def serve(pipe, nice):
     pipe.send(Over(0.0, " ".join(lazy_torch.left())))
 if __name__ == "__main__":
     pool.serve = serve
-    ((_number, over),) = pool.answers([None], 1)
+    ((_number, over),) = pool.answers([SimpleNamespace(threads=1)], 1)
     print(json.dumps(over.failure.split()))
 """
 

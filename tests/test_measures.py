@@ -332,7 +332,18 @@ def test_the_page_lists_every_figure(recordings: dict[str, Path], capsys: pytest
     for path in keys(shown(capsys, recordings["moons"], 0, 1)):
         quantity = re.sub(r"\.(input|pre_norm|normalized|output)\.", ".{quantity}.", path)
         quantity = "events" if quantity.startswith("events") else quantity
-        beside = ("run", "state", "planned", "epoch_end", "task", "classes", "events", "seeds", "predictions.grid")
+        beside = (
+            "run",
+            "state",
+            "planned",
+            "epoch_end",
+            "task",
+            "classes",
+            "events",
+            "seeds",
+            "fork",
+            "predictions.grid",
+        )
         if quantity not in beside:
             assert f"| `{quantity}` |" in page
         else:
