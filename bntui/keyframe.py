@@ -216,6 +216,12 @@ class LayerMeasures:
     masks and noise once the parameters of all *earlier* layers are those after the step. Always 0 in the first layer;
     NaN in keyframe 0, and unless ``record.shift`` asks for it."""
 
+    @property
+    def uncalled(self) -> bool:
+        """True if nothing was measured of the layer, since the step of a watched loop did not call it."""
+        unmeasured = self.input.empty and self.pre_norm.empty and self.output.empty
+        return unmeasured and self.weight_gradient_norm != self.weight_gradient_norm
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:

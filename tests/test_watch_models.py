@@ -13,8 +13,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 import bntui
+from bntui.insight.verdicts import measured, verdict_changes, verdict_of
 from bntui.recording.history import LayerInfo
 from bntui.recording.reader import Reader
+from tests.commands import bntui as cli
 
 
 class BasicBlock(nn.Module):
@@ -210,6 +212,41 @@ class Heads(nn.Module):
     def forward(self, x: Tensor, chosen: tuple[int, ...]) -> Tensor:
         x = functional.relu(self.trunk(x))
         return torch.stack([self.heads[at](x) for at in chosen]).sum(0)
+
+
+def test_verdicts_are_on_the_layers_that_a_step_calls(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Heads()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = tmp_path / "turns.bntui"
+    turns = [(0, 1, 2), (0,), (1,), (2,), (0, 2), (2,), (1,)]
+    ratios = []
+    with bntui.watch(model, optimizer, path, every=1, quiet=True) as recorder:
+        for number, chosen in enumerate(turns):
+            optimizer.zero_grad()
+            loss = model(torch.randn(8, 4) * (math.nan if number == 6 else 1.0), chosen).square().mean()
+            loss.backward()
+            first, last = (one.weight.grad for one in (model.trunk, model.heads[chosen[-1]]))
+            assert first is not None
+            assert last is not None
+            ratios.append(float(first.double().norm() / last.double().norm()))
+            optimizer.step()
+            recorder.step(loss=loss)
+    with closing(Reader(path)) as reader:
+        (info,), history = reader.runs, reader.history(0)
+        frames = [reader.keyframe(0, row) for row in history.frame_rows.tolist()]
+        changes = verdict_changes(history, measured(info.layers))
+    found = [verdict_of(frame.layers, measured(info.layers)) for frame in frames]
+    assert [one.name for one in found] == ["healthy"] * 6 + ["not finite"]
+    assert [one.ratio for one in found[:6]] == pytest.approx(ratios[:6], rel=1e-5)
+    assert [name for _epoch, name in changes] == ["not finite"]
+    for frame, chosen in zip(frames, turns, strict=True):
+        assert [layer.uncalled for layer in frame.layers] == [False, *(head not in chosen for head in range(3))]
+    shown = cli("show", path, "--epoch", f"{frames[1].epoch}").stdout
+    rows = {line.split()[0]: line.split()[-2:] for line in shown.splitlines() if line.startswith(("trunk", "heads"))}
+    assert rows["heads.1"] == rows["heads.2"] == ["—", "—"]
+    assert "—" not in rows["trunk"] + rows["heads.0"]
+    assert "NaN" not in shown
 
 
 def test_layers_that_take_turns_are_recorded_in_the_steps_that_call_them(

@@ -282,7 +282,10 @@ def _table(frame: Keyframe, infos: Sequence[LayerInfo], width: int | None) -> It
         (
             layer.name,
             *("—" if v is None or v.empty else _spread(v) for v in (layer.pre_norm, layer.normalized, layer.output)),
-            *("—" if field in told.absent else _scientific(getattr(layer, field)) for field in STEP_FIGURES),
+            *(
+                "—" if layer.uncalled or field in told.absent else _scientific(getattr(layer, field))
+                for field in STEP_FIGURES
+            ),
         )
         for layer, told in zip(frame.layers, infos if frame.layers else (), strict=True)
     ]

@@ -117,7 +117,7 @@ def verdict_of(every: Sequence[LayerMeasures], known: Sequence[int] | None = Non
         known: the layers whose gradients are measured, see :func:`measured`; by default all.
     """
     known = range(len(every)) if known is None else known
-    layers = [every[number] for number in known]
+    layers = [every[number] for number in known if not every[number].uncalled]
     if not layers:
         return gradient_verdict(())
     first = layers[0].input
@@ -257,10 +257,25 @@ def _spells(history: RunHistory, rows: slice, known: tuple[int, ...]) -> _Spells
             return history.layers[rows, layers, COLUMN[name]][frames]
         return history.layers[rows, :, COLUMN[name]][frames][:, layers]
 
-    inputs = np.maximum(np.abs(column("input.min", known[0])), np.abs(column("input.max", known[0])))
+    def largest_input(layers: int | Sequence[int] | slice) -> FloatArray:
+        return np.maximum(np.abs(column("input.min", layers)), np.abs(column("input.max", layers)))
+
     layers = slice(None) if len(known) == history.layers.shape[1] else list(known)
     norms, updates = column("weight_gradient_norm", layers), column("update_ratio", layers)
-    codes, _ratios, large = _judge(norms, updates, column("activation_gradient_norm", known[-1]), inputs)
+    uncalled = np.isnan(norms)
+    for quantity in ("input", "pre_norm", "output") if uncalled.any() else ():
+        uncalled &= column(f"{quantity}.min", layers) > column(f"{quantity}.max", layers)
+    if uncalled.any():  # others stand in for them: the first and the last layer are those that the step called
+        row, called = np.arange(len(norms)), ~uncalled
+        first, last = called.argmax(axis=1), called.shape[1] - 1 - called[:, ::-1].argmax(axis=1)
+        ends = norms[row, first], norms[row, last]
+        norms = np.where(called, norms, ends[0][:, np.newaxis])
+        norms[:, -1] = ends[1]
+        asked, inputs = column("activation_gradient_norm", layers)[row, last], largest_input(layers)[row, first]
+    else:
+        asked, inputs = column("activation_gradient_norm", known[-1]), largest_input(known[0])
+    codes, _ratios, large = _judge(norms, updates, asked, inputs)
+    codes[uncalled.all(axis=1)] = _UNKNOWN
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     alone = large | (codes == _NOT_FINITE)
     alone = np.logical_or.reduceat(alone, starts) if len(starts) else np.empty(0, np.bool_)

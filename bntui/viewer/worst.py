@@ -69,10 +69,14 @@ def _why_values(run: RunView, at: int) -> Wordings:
 
 def _gradients(run: RunView) -> list[float]:
     """How far a norm is from the layers' median, in decades."""
-    norms = _norms(run)
+    norms, layers = _norms(run), run.frame.layers if run.frame is not None else ()
+    unknown = [
+        "weight_gradient_norm" in info.absent or layer.uncalled
+        for info, layer in zip(run.info.layers, layers, strict=False)
+    ]
     return [
-        math.nan if "weight_gradient_norm" in info.absent else LARGEST if not norm > 0 or norm == math.inf else decades
-        for norm, decades, info in zip(norms, _decades(norms), run.info.layers, strict=False)
+        math.nan if dash else LARGEST if not norm > 0 or norm == math.inf else decades
+        for norm, decades, dash in zip(norms, _decades(norms), unknown, strict=True)
     ]
 
 

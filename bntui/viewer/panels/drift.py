@@ -290,6 +290,8 @@ def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, fl
 def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> DrawnBand:
     """A band over the epochs; it does not depend on the cursor, and is kept."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
+    low, high = (history.layers[order, layer, COLUMN[f"pre_norm.{end}"]] for end in ("min", "max"))
+    known = known & ~(low > high)  # a gap, where the step of a watched loop did not call the layer
     reach = axis.high - axis.low
     courses = [np.where(known, (history.layers[order, layer, column] - axis.low) / reach, np.nan) for column in columns]
     return band(courses[0], courses[1], courses[2], known, rows)

@@ -223,7 +223,7 @@ def _layer(run: RunView, index: int, column: str, layout: GradientsLayout, cours
         row += [Span(" " + past, run.style), Span(future, "muted")]
     if layout.ratio and column == "weight_gradient_norm":
         # the initial state has no update yet, which is not a figure that went wrong
-        known = run.frame and run.frame.step and "update_ratio" not in run.info.layers[index].absent
+        known = run.frame and run.frame.step and not (layer.uncalled or "update_ratio" in run.info.layers[index].absent)
         ratio = magnitude(layer.update_ratio) if known else "—"
         told = FigureReference(run.info.index, "update_ratio", layer.name)
         style = "warn" if known and not math.isfinite(layer.update_ratio) else "text"

@@ -68,9 +68,9 @@ def layers_of(run: RunView) -> tuple[LayerMeasures, ...]:
 
 
 def value_of(run: RunView, index: int, column: str, width: int = VALUE) -> Span:
-    """The figure of a layer; a dash where a watched loop does not report it."""
+    """The figure of a layer; a dash where a watched loop does not report it, or did not call the layer."""
     layer = layers_of(run)[index]
-    if column in run.info.layers[index].absent:
+    if column in run.info.layers[index].absent or layer.uncalled:
         return Span("—".rjust(width), "muted")
     value = float(getattr(layer, column))
     style = "text" if math.isfinite(value) else "warn"
