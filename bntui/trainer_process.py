@@ -115,6 +115,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     use(job.language)
     try:
         session, agenda = (_resumed if job.resume else _begun)(job, template)
+        session.write_behind()
         recording = session.writer.path
         status = Status("running", agenda.pace, 0.0, session.writer.keyframes)  # until the service says what it is
         server = Server(recording, status, owner=job.owner, moved=lambda: session.moved)

@@ -181,6 +181,10 @@ class Writer:
         """Bytes available for a run's evidence."""
         return self._thinning[run].budget
 
+    def evidence_bytes(self, run: int) -> int:
+        """Bytes of the evidence that was written last for a run; 0 if there is none."""
+        return next(reversed(self._thinning[run].sizes.values()), 0)
+
     def numbering(self, run: int) -> tuple[int, int]:
         """The number of a run's next keyframe with evidence, and the stride: evidence of its multiples is due."""
         return self._thinning[run].count, self._thinning[run].stride

@@ -20,10 +20,12 @@ class Past:
     recorded digests of the weights verify this.
     """
 
-    def __init__(self, path: Path, make: Callable[[RunInfo], Run]) -> None:
-        """``make`` builds a run in its initial state, without that of a parent."""
-        self.path = path
-        """Path of the recording, which may change while it is written."""
+    def __init__(self, path: Callable[[], Path], make: Callable[[RunInfo], Run]) -> None:
+        """``path`` gives the recording's current path, once everything is written; ``make`` builds a run.
+
+        A run is built in its initial state, without that of a parent.
+        """
+        self._path = path
         self._make = make
 
     def reach(self, index: int, step: int) -> Run:
@@ -32,7 +34,7 @@ class Past:
         Raises:
             RecordingError: the recording is damaged.
         """
-        with closing(Recording(self.path)) as reader:
+        with closing(Recording(self._path())) as reader:
             return self._reach(reader, index, step)
 
     def _reach(self, reader: Recording, index: int, step: int) -> Run:
@@ -82,7 +84,7 @@ class Past:
         Raises:
             RecordingError: the recording is damaged.
         """
-        with closing(Recording(self.path)) as reader:
+        with closing(Recording(self._path())) as reader:
             there = self._reach(reader, parent, step)
             state = transfer(child, there)
             child.departed = there.departed

@@ -10,16 +10,16 @@ import torch
 from bntui.recording.history import Event
 from bntui.recording.opened import Recording
 from bntui.recording.sentences import DEPARTED, RESUMED, RESUMED_ELSEWHERE
-from bntui.recording.writer import Writer
 from bntui.trainer.create_recording import circumstances
 from bntui.trainer.run import Run
+from bntui.trainer.write_behind import WriteBehind
 
 
 class Resumptions:
     """Events about resumed runs, recorded when these are actually trained."""
 
-    def __init__(self, writer: Writer, device: torch.device) -> None:
-        self._writer = writer
+    def __init__(self, recorder: WriteBehind, device: torch.device) -> None:
+        self._recorder = recorder
         self._device = device
         self._unsaid: list[Event] = []
 
@@ -30,7 +30,7 @@ class Resumptions:
 
     def add_circumstances(self, run: Run, *, always: bool = False) -> None:
         """Prepare the event that a run is resumed, if versions or hardware differ from the recorded ones, or always."""
-        with closing(Recording(self._writer.path)) as reader:
+        with closing(Recording(self._recorder.writer.path)) as reader:
             now, before = circumstances(self._device, None), circumstances(self._device, reader.meta)
         if now != before:
             arguments: dict[str, object] = {"epoch": run.epoch, "now": now, "before": before}
@@ -43,7 +43,7 @@ class Resumptions:
         going = {run.info.index for run in runs}
         told = [event for event in self._unsaid if event.run in going]
         if told:
-            self._writer.add_events(told)
+            self._recorder.writer.add_events(told)
             self._unsaid = [event for event in self._unsaid if event.run not in going]
 
 

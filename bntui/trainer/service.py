@@ -288,7 +288,9 @@ class Service:
     def _publish(self, state: State | None = None, message: str = "") -> None:
         seeds = 0 if self._seeds is None else self._seeds.left
         state = state or ("running" if self._busy() or (self._session.over and seeds) else "paused")
-        keyframes = self._session.writer.keyframes
+        # unless another status follows soon, keyframes are written before they are announced
+        awaited = self._agenda.pace is not None or not self._busy()
+        keyframes = self._session.writer.keyframes if awaited else self._session.keyframes
         message = message or self._session.trouble
         heard = (self._refusal, self._refused, self._commands)
         self._due, self._late = time.monotonic() + INTERVAL, False

@@ -34,6 +34,7 @@ from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.replay import Past
 from bntui.trainer.resumptions import Resumptions, departure
 from bntui.trainer.run import Run
+from bntui.trainer.write_behind import WriteBehind
 
 
 class Session:
@@ -41,16 +42,16 @@ class Session:
 
     def __init__(self, bench: Bench, writer: Writer, hold: Hold, template: Template | None) -> None:
         """``hold`` locks the recording; :meth:`close` releases it.  ``template`` forks workers."""
-        self.writer = writer
-        self._crew = Crew(writer, template if bench.device.type == "cpu" else None, cores())
+        self._recorder = WriteBehind(writer)
+        self._crew = Crew(self._recorder, template if bench.device.type == "cpu" else None, cores())
         self._hold = hold
         self.runs: list[Run] = []
         """The runs that this session trains, without those that were already over."""
         self._bench = bench
-        self._past = Past(writer.path, self._make)
+        self._past = Past(lambda: self.writer.path, self._make)
         self._scalings: dict[int, Scaling] = {}
         """Feature scaling by run."""
-        self._resumptions = Resumptions(writer, bench.device)
+        self._resumptions = Resumptions(self._recorder, bench.device)
 
     @classmethod
     def begin(
@@ -82,7 +83,6 @@ class Session:
             with session.writer.together():
                 session._begin(scenario)
             session._hold = publish(session.writer, session._hold, scenario, chosen=recording is not None)
-            session._past.path = session.writer.path
         except BaseException:
             session.writer.discard()
             session._hold.release()
@@ -148,6 +148,25 @@ class Session:
             raise
         return session
 
+    def write_behind(self) -> None:
+        """From now on, record in a thread while training goes on, if there is a core for it."""
+        if cores() > 1:
+            self._recorder.start()
+
+    @property
+    def writer(self) -> Writer:
+        """The writer, once everything that was recorded so far is written.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        return self._recorder.writer
+
+    @property
+    def keyframes(self) -> int:
+        """Number of keyframes that are written by now, or within milliseconds."""
+        return self._recorder.keyframes
+
     @property
     def moved(self) -> bool:
         """True if the recording was moved or deleted; also renews the lock if its folder was removed.  Thread-safe."""
@@ -173,12 +192,12 @@ class Session:
         except StorageError:  # blocked by readers
             self._hold.rename(before)
             return False
-        self._past.path = path
         return True
 
     def leave(self) -> None:
         """Close a recording that cannot be followed; everything that was trained is saved in that file if possible."""
         self._crew.close()
+        self._recorder.close()
         with suppress(StorageError):
             self.interrupt()
             self.writer.flush()
@@ -189,6 +208,7 @@ class Session:
         """Write waiting evidence, close the recording as a single file, and release the lock."""
         self._crew.close()
         try:
+            self._recorder.close()
             self.writer.close()
         finally:
             self._hold.release()
@@ -236,7 +256,7 @@ class Session:
         self._crew.recall()
         for run in active:
             if run.epoch < target:
-                run.train_epoch(self.writer, interrupted, goals[run.info.index])
+                run.train_epoch(self._recorder, interrupted, goals[run.info.index])
             if interrupted():
                 return
 

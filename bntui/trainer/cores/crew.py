@@ -17,7 +17,6 @@ from typing import Final
 from bntui.cpu import spread
 from bntui.recording.packed import PackedEvidence
 from bntui.recording.sentences import is_over
-from bntui.recording.writer import Writer
 from bntui.text.language import _
 from bntui.trainer.cores.carried import Carried, carried, restore
 from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Load, NotFound, Recall, Together, TrainEpoch
@@ -26,6 +25,7 @@ from bntui.trainer.cores.shares import estimate, expected, saved, shares, slowes
 from bntui.trainer.cores.template import Template
 from bntui.trainer.first_failure import kinds_of
 from bntui.trainer.run import Run
+from bntui.trainer.write_behind import WriteBehind
 
 WORTH: Final = 0.3
 """Seconds that workers must save to be started."""
@@ -58,9 +58,9 @@ class _Away:
 class Crew:
     """The workers of a session, and which of its runs they train."""
 
-    def __init__(self, writer: Writer, template: Template | None, cores: int) -> None:
+    def __init__(self, recorder: WriteBehind, template: Template | None, cores: int) -> None:
         """``template`` forks the workers; without one, or with a single core, this process trains all runs."""
-        self._writer = writer
+        self._recorder = recorder
         self._template = template if cores > 1 else None
         self._cores = cores
         self._links: list[Link] = []
@@ -126,7 +126,7 @@ class Crew:
             if run.over or run.epoch >= target:  # its worker died after it had sent the whole epoch
                 return
         started, before = time.perf_counter(), run.epoch
-        run.train_epoch(self._writer, interrupted)
+        run.train_epoch(self._recorder, interrupted)
         self._took(run, time.perf_counter() - started, run.epoch - before)
 
     def _took(self, run: Run, seconds: float, epochs: float) -> None:
@@ -166,7 +166,7 @@ class Crew:
             try:
                 while len(self._links) < min(self._cores, len(active)):
                     self._links.append(Link(self._template))
-                    self._links[-1].tell(Load(str(self._writer.path)))
+                    self._links[-1].tell(Load(str(self._recorder.writer.path)))
                     self._started = time.monotonic()
                     spread([link.pid for link in self._links])
             except OSError as error:
@@ -190,8 +190,9 @@ class Crew:
         away = self._away.get(index) or _Away(run, carried(run))
         self._away[index], away.link = away, link
         away.inbox.clear()
-        number, _stride = self._writer.numbering(index)
-        link.tell(Hand(str(self._writer.path), index, away.carried, number, self._writer.budget(index) > 0))
+        writer = self._recorder.writer
+        number, _stride = writer.numbering(index)
+        link.tell(Hand(str(writer.path), index, away.carried, number, writer.budget(index) > 0))
 
     # --- training in workers ---
 
@@ -199,8 +200,9 @@ class Crew:
         """Let its worker train the next epoch of a run, if it does not do so already."""
         away = self._away.get(run.info.index)
         if away is not None and away.link is not None and not away.ordered:
-            _number, stride = self._writer.numbering(run.info.index)
-            away.link.tell(TrainEpoch(str(self._writer.path), run.info.index, stride))
+            writer = self._recorder.writer
+            _number, stride = writer.numbering(run.info.index)
+            away.link.tell(TrainEpoch(str(writer.path), run.info.index, stride))
             away.ordered = True
 
     def _recorded(self, run: Run, interrupted: Callable[[], bool]) -> bool:
@@ -222,17 +224,16 @@ class Crew:
 
     def _record(self, away: _Away, told: Together) -> None:
         """Commit a transaction of a run."""
-        with self._writer.together():
+        writer = self._recorder.writer
+        with writer.together():
             for one in told.records:
                 if isinstance(one, Checkpoint):
-                    self._writer.checkpoint(told.run, one.name, one.step, one.block, one.events)
+                    writer.checkpoint(told.run, one.name, one.step, one.block, one.events)
                     over = is_over(event.kind for event in one.events)
                     away.carried = replace(away.carried, over=away.carried.over or over)
                 else:
                     pack = _pack(one.evidence) if one.measured else None
-                    self._writer.commit(
-                        one.frame, epoch_end=one.epoch_end, best=one.best, evidence=pack, events=one.events
-                    )
+                    writer.commit(one.frame, epoch_end=one.epoch_end, best=one.best, evidence=pack, events=one.events)
                     away.carried = _onward(away.carried, one)
         if away.link is not None:
             away.link.held -= told.size
@@ -294,7 +295,7 @@ class Crew:
     def _not_found(self, link: Link, told: NotFound) -> None:
         """Repeat an order with the recording's new path, or train a run here until the runs are shared out again."""
         if told.run is None:
-            link.tell(Load(str(self._writer.path)))
+            link.tell(Load(str(self._recorder.writer.path)))
         elif (away := self._away.get(told.run)) is not None and away.link is link:
             away.link, away.ordered = None, False
 

@@ -56,7 +56,8 @@ class _Worker:
         self._leaving = False
         """An order to leave has arrived, and is not obeyed yet."""
         self._bench: Bench | None = None
-        self._past = Past(Path(), self._built)
+        self._recording = Path()
+        self._past = Past(lambda: self._recording, self._built)
         self._runs: dict[int, tuple[Run, Outbox]] = {}
 
     def serve(self) -> None:
@@ -96,14 +97,14 @@ class _Worker:
             self._send(NotFound(order.run if isinstance(order, Hand) else None))
 
     def _obey(self, order: Load | Hand | TrainEpoch) -> None:
-        self._past.path = Path(order.recording)
+        self._recording = Path(order.recording)
         match order:
             case Load():
-                with closing(Recording(self._past.path)) as reader:
+                with closing(Recording(self._recording)) as reader:
                     self._bench = from_recording(reader, configuration(reader.runs[0].config))
                 self._send(Ready())
             case Hand(_, index, carried, number, keeps):
-                with closing(Recording(self._past.path)) as reader:
+                with closing(Recording(self._recording)) as reader:
                     run = self._built(reader.runs[index])
                 run.watcher = FailureWatch(self._past, carried.since)
                 restore(run, carried)
@@ -120,7 +121,7 @@ class _Worker:
     def _built(self, info: RunInfo) -> Run:
         """A recorded run in its initial state."""
         assert self._bench is not None
-        with closing(Recording(self._past.path)) as reader:
+        with closing(Recording(self._recording)) as reader:
             recorded: Any = reader.scaling(info.index)
         config = configuration(info.config)
         samples = self._bench.samples(config, Scaling(recorded.kind, recorded.offset, recorded.factor))
