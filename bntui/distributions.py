@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, CountArray, Distribution
-from bntui.order import Order, order_of
+from bntui.order import ends, ordered
 
 Values = NDArray[np.float32]
 
@@ -21,7 +22,9 @@ UNMEASURED: Final = Distribution(
 """What is known of no values."""
 
 _SHARES = (0.15, 0.50, 0.85)
-_EDGES = range(HISTOGRAM_BINS + 1)
+_UNKNOWN = [math.nan] * len(_SHARES)
+_INNER = np.arange(1, HISTOGRAM_BINS)
+_NO_EDGES = np.array([], np.float32)
 _MOST = np.float32(math.inf)
 _TOGETHER = 100_000
 """Values that are measured together: as many as stay in a core's cache."""
@@ -56,17 +59,26 @@ def distributions(arrays: Sequence[Values]) -> list[Distribution]:
 
 
 def _together(arrays: Sequence[Values]) -> list[Distribution]:
-    """The distribution of each array; the bin edges of all are computed at once."""
-    orders = [order_of(values) for values in arrays]
+    """The distribution of each array; what takes longer to call than to compute is done for all at once."""
+    outermost = [ends(values) for values in arrays]
+    finite = [math.isfinite(low) and math.isfinite(high) for low, high in outermost]
+    binned, spans = list(arrays), list(outermost)
+    for at, whole in enumerate(finite):
+        if not whole:
+            binned[at] = arrays[at][np.isfinite(arrays[at])]
+            spans[at] = ends(binned[at])
+    below = np.zeros((len(arrays), HISTOGRAM_BINS + 1), np.int64)
+    below[:, -1] = [values.size for values in binned]  # the last bin is closed
     found = []
-    for values, order in zip(arrays, orders, strict=True):
-        low, high = order.ends
-        found.append((*_moments(values), *_percentiles(order), math.nan if math.isnan(high) else low, high))
-    if not all(math.isfinite(figures[-2]) and math.isfinite(figures[-1]) for figures in found):
-        orders = [order_of(values[np.isfinite(values)]) for values in arrays]
+    for at, edges in enumerate(_edges(spans)):
+        places, shares = _places(binned[at].size)
+        neighbours, below[at, 1:-1] = ordered(binned[at], spans[at], places, edges)
+        percentiles = _interpolated(neighbours, shares) if finite[at] else _UNKNOWN
+        found.append((*_moments(arrays[at]), *percentiles, *outermost[at]))
+    counts = (below[:, 1:] - below[:, :-1]).astype(np.int32)
     return [
-        Distribution(**dict(zip(STATISTICS, figures, strict=True)), counts=counts)
-        for figures, counts in zip(found, _counts(orders), strict=True)
+        Distribution(**dict(zip(STATISTICS, figures, strict=True)), counts=row)
+        for figures, row in zip(found, counts, strict=True)
     ]
 
 
@@ -86,31 +98,32 @@ def unit_percentiles(values: Values) -> dict[str, float]:
 
 def percentiles(values: Values) -> list[float]:
     """15th, 50th and 85th percentile, by linear interpolation; NaN unless all values are finite."""
-    return _percentiles(order_of(values))
+    span = ends(values)
+    if not all(map(math.isfinite, span)):
+        return _UNKNOWN
+    places, shares = _places(values.size)
+    return _interpolated(ordered(values, span, places, _NO_EDGES)[0], shares)
 
 
-def _percentiles(order: Order) -> list[float]:
-    if not all(map(math.isfinite, order.ends)):
-        return [math.nan] * len(_SHARES)
-    last = order.size - 1
-    places = [share * last for share in _SHARES]
-    pairs = order.at(at for place in places for at in (int(place), min(int(place) + 1, last)))
-    return [
-        low + (place - int(place)) * (high - low)
-        for place, low, high in zip(places, pairs[::2], pairs[1::2], strict=True)
-    ]
+@lru_cache(64)
+def _places(size: int) -> tuple[NDArray[np.int64], list[float]]:
+    """Places of two neighbours for each percentile, and how far it lies from the first to the second one."""
+    if not size:
+        return np.array([], np.int64), []
+    last = size - 1
+    exact = [share * last for share in _SHARES]
+    neighbours = [at for place in exact for at in (int(place), min(int(place) + 1, last))]
+    return np.array(neighbours), [place - int(place) for place in exact]
 
 
-def _counts(orders: Sequence[Order]) -> list[CountArray]:
-    """The histograms of arrays of finite values."""
-    steps = [(low, (high - low) / HISTOGRAM_BINS) for low, high in (order.ends for order in orders)]
-    edges = np.array([[low + at * step for at in _EDGES] for low, step in steps])
+def _interpolated(found: Sequence[float], shares: Sequence[float]) -> list[float]:
+    return [low + share * (high - low) for share, low, high in zip(shares, found[::2], found[1::2], strict=True)]
+
+
+def _edges(spans: Sequence[tuple[float, float]]) -> Values:
+    """The edges of the bins between the smallest and the largest value of each array, but these two."""
+    low, high = np.array(spans).T[:, :, np.newaxis]
+    edges = low + _INNER * ((high - low) / HISTOGRAM_BINS)
     single = edges.astype(np.float32)  # a value is below an edge just if it is below the next float32 from there on
-    single = np.where(single < edges, np.nextafter(single, _MOST), single)
-    found = []
-    for order, of_values in zip(orders, single, strict=True):
-        places = order.below(of_values)
-        places[-1] = order.size  # the last bin is closed
-        counts: CountArray = (places[1:] - places[:-1]).astype(np.int32)
-        found.append(counts)
-    return found
+    next_single: Values = np.where(single < edges, np.nextafter(single, _MOST), single)
+    return next_single
