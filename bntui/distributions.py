@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, CountArray, Distribution
+from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, Distribution
 from bntui.order import ends, ordered
 
 Values = NDArray[np.float32]

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bntui.errors import StorageError
@@ -90,6 +91,28 @@ def test_who_asks_for_the_writer_finds_everything_written(tmp_path: Path, monkey
         assert session.writer.keyframes == session.keyframes == 5
 
 
+def test_training_goes_on_until_too_much_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = begun(tmp_path / "x.bntui", TWO_RUNS, [], behind=True)
+    size = session.writer.evidence_bytes(0)
+    monkeypatch.setattr(write_behind, "MOST_BEHIND", 3 * size + size // 2)
+    goes_on, commit = threading.Event(), Writer.commit
+
+    def late(self: Writer, *of: Any, **more: Any) -> None:
+        assert goes_on.wait(30)
+        commit(self, *of, **more)
+
+    monkeypatch.setattr(Writer, "commit", late)
+    with closing(session):
+        for _epoch in range(3):
+            session.runs[0].train_epoch(session._recorder, never)
+        assert session.runs[0].epoch == 3
+        assert session.keyframes == 2
+        threading.Timer(0.3, goes_on.set).start()
+        session.runs[0].train_epoch(session._recorder, never)
+        assert goes_on.is_set()
+        assert session.writer.keyframes == 6
+
+
 def test_a_full_disk_is_told_by_what_comes_next_and_the_rest_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,13 +120,18 @@ def test_a_full_disk_is_told_by_what_comes_next_and_the_rest_is_intact(
     session = begun(path, TWO_RUNS, [], behind=True)
     session.epoch(never)
     session.writer._db.execute("PRAGMA max_page_count = 1")  # SQLite makes it the number of pages there are
-    with pytest.raises(StorageError, match="full.*everything recorded before is intact"):
+
+    def train() -> None:
         for _epoch in range(9):
             session.epoch(never)
+
+    with pytest.raises(StorageError, match="full.*everything recorded before is intact"):
+        train()
     session.leave()
     monkeypatch.undo()
     with closing(Reader(path)) as reader:
-        assert all(len(reader.history(run.index)) >= 2 for run in reader.runs)
+        steps = [reader.history(run.index).step.tolist() for run in reader.runs]
+        assert all(len(of_run) >= 2 and set(np.diff(of_run)) == {session.runs[0].steps_per_epoch} for of_run in steps)
     resumed = Session.resume(path)
     with closing(resumed):
         resumed.epoch(never)
