@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bntui.keyframe import FloatArray
@@ -31,6 +34,10 @@ class Sums:
     """Number of the first mini-batch (from 0) whose loss is NaN or infinite."""
     bad_loss: float | None = None
     """Loss of that mini-batch."""
+
+
+Columns = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+"""Figures per output: residuals, targets, and squares of :class:`Sums`."""
 
 
 class Score:
@@ -65,16 +72,11 @@ class Score:
             if self._classification:
                 right += int((output.argmax(1) == target).sum())
             else:
-                wide, truth = (tensor.cpu().numpy().astype(np.float64) for tensor in (output, target))
-                added = ((wide - truth) ** 2, truth, truth**2)
-                regression = tuple(
-                    tuple(_onward(np.array(start or np.zeros(truth.shape[1])), column).tolist())
-                    for start, column in zip(regression, added, strict=True)
-                )  # type: ignore[assignment]
+                regression = _of_regression(regression, output.cpu().numpy(), target.cpu().numpy())
             self._sums = Sums(
                 before.batches + len(losses),
                 before.samples + int(sizes.sum()),
-                float(_onward(np.array(before.loss), losses * sizes)),
+                float(_onward(before.loss, losses * sizes)),
                 right,
                 *regression,
                 *(
@@ -94,15 +96,29 @@ class Score:
     def _accuracy(self, sums: Sums) -> float:
         if self._classification:
             return sums.right / sums.samples
-        residuals, targets, squares = map(np.array, (sums.residuals, sums.targets, sums.squares))
-        spread = squares - targets**2 / sums.samples
-        with np.errstate(all="ignore"):  # constant targets have no spread; residuals of diverged networks overflow
-            each = np.where(spread > 0, 1 - residuals / spread, np.nan)
-        return float(each.mean())
+        each = []
+        for residual, total, square in zip(sums.residuals, sums.targets, sums.squares, strict=True):
+            spread = square - total * total / sums.samples
+            each.append(1 - residual / spread if spread > 0 else math.nan)  # constant targets have none
+        return each[0] if len(each) == 1 else float(np.mean(each))
 
 
-def _onward(start: FloatArray, values: FloatArray) -> FloatArray:
-    """The sum of ``start`` and all ``values`` along the first axis, added one after the other."""
+def _of_regression(before: Columns, output: NDArray[Any], target: NDArray[Any]) -> Columns:
+    """The sums of the squared residuals, the targets, and the squared targets, onward from those before."""
+    added = np.empty((*target.shape, 3))
+    residuals, targets, squares = added[..., 0], added[..., 1], added[..., 2]
+    targets[:] = target
+    with np.errstate(all="ignore"):  # residuals of diverged networks overflow
+        np.subtract(output, targets, out=residuals)
+        residuals *= residuals
+        np.multiply(targets, targets, out=squares)
+    sums = _onward(np.array(before).T if before[0] else 0.0, added).T.tolist()
+    return tuple(sums[0]), tuple(sums[1]), tuple(sums[2])
+
+
+def _onward(start: FloatArray | float, values: FloatArray) -> FloatArray:
+    """The sum of ``start`` and all ``values`` along the first axis, added one after the other; overwrites ``values``."""
     with np.errstate(all="ignore"):
-        onward: FloatArray = np.add.accumulate(np.concatenate([start[np.newaxis], values]))[-1]
+        values[0] += start
+        onward: FloatArray = np.add.accumulate(values)[-1]
     return onward
