@@ -33,7 +33,7 @@ _TOGETHER = 100_000
 def norm(values: NDArray[Any]) -> float:
     """Euclidean norm, accumulated in float64."""
     # not a dot product, for which BLAS would start its threads: that costs more than the sum
-    return float(np.sqrt(np.square(values, dtype=np.float64).sum()))
+    return math.sqrt(np.add.reduce(np.square(values, dtype=np.float64), axis=None))
 
 
 def distribution(values: Values) -> Distribution:

@@ -125,7 +125,7 @@ def test_a_full_disk_is_told_by_what_comes_next_and_the_rest_is_intact(
         for _epoch in range(9):
             session.epoch(never)
 
-    with pytest.raises(StorageError, match="full.*everything recorded before is intact"):
+    with pytest.raises(StorageError, match=r"full.*everything recorded before is intact"):
         train()
     session.leave()
     monkeypatch.undo()

@@ -117,7 +117,7 @@ def _of_regression(before: Columns, output: NDArray[Any], target: NDArray[Any]) 
 
 
 def _onward(start: FloatArray | float, values: FloatArray) -> FloatArray:
-    """The sum of ``start`` and all ``values`` along the first axis, added one after the other; overwrites ``values``."""
+    """The sum of ``start`` and ``values`` along the first axis, added one after the other; overwrites ``values``."""
     with np.errstate(all="ignore"):
         values[0] += start
         onward: FloatArray = np.add.accumulate(values)[-1]
