@@ -171,11 +171,16 @@ def _diverged(of: Happening) -> None:
 
 
 def _bad_within_epoch(of: Happening, step: object) -> bool:
-    """True if the first non-finite mini-batch loss comes after the epoch's last row whose sum was still finite."""
+    """True if the first non-finite mini-batch loss comes after the epoch's last row whose sum was still finite.
+
+    A fork that begins within an epoch continues its parent's sum, which may have been infinite or NaN by then.
+    """
     assert of.row is not None
     passage = of.course.passage(of.row)
     assert passage is not None
-    first = passage.after.step - passage.before.batches
+    first, begun = passage.after.step - passage.before.batches, of.course.passages[0].after
+    if of.row.number == 1 and begun.batches and not math.isfinite(begun.loss):
+        return isinstance(step, int) and first <= step <= begun.step
     sound = [
         row.scalars["step"]
         for row in of.course.rows[1 : of.row.number]

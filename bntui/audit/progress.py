@@ -186,6 +186,10 @@ def _sums(
     bad = sums["first_bad"]
     fits = bad is None if finite else _number(bad) and 0 <= bad < max(1, at.batches)
     hold("first_bad", fits, None if finite else f"0 … {at.batches - 1}")
+    ended = next((event for event in course.events if event.kind == "diverged" and event.step == at.step + 1), None)
+    if ended is not None and bad is not None and fits:
+        ours, told = at.step - at.batches + bad + 1, ended.arguments.get("step")
+        ledger.hold(STATE, place, "diverged, step", told == ours, told, ours)
     if not at.offset:
         hold("loss", _same(sums["loss"], 0.0), 0.0)
         hold("right", _same(sums["right"], 0), 0)
