@@ -129,6 +129,9 @@ def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunC
             raise ValueError(sentence.format(run=int(numbers.max()), count=len(runs)))
         for run in np.unique(numbers).tolist():
             of_run = (numbers == run).tolist()
-            runs[run].extend({name: tuple(compress(values, of_run)) for name, values in columns.items()})
+            alone = all(of_run)  # a recording of one run
+            runs[run].extend(
+                columns if alone else {name: tuple(compress(values, of_run)) for name, values in columns.items()}
+            )
         after = ids[-1]
     return after
