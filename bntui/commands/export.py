@@ -38,7 +38,7 @@ def export(
         typer.Option("--quantities", metavar="NAMES", help="Figures, such as val_loss,input.*; repeatable."),
     ] = None,
     table: Annotated[
-        str | None, typer.Option("--table", metavar="T", help="The table to write: curves or layers.")
+        str | None, typer.Option("--table", metavar="T", help="The table to write: curves, layers, or seeds.")
     ] = None,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add parameters and stage values to .npz, where they are kept.")

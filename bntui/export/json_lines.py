@@ -1,6 +1,7 @@
 """Writes a JSON object for each row of a run, with the names of ``bntui show --json``.
 
 Numbers that are not finite are the strings NaN, Infinity, and -Infinity.  A row without a keyframe has only scalars.
+In a folder, a second file has an object for each row of the table ``seeds``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from bntui.drafts import Drafts
 from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.request import Request, Tell
+from bntui.export.seeds import seeds_table
 from bntui.export.selected import selected
 from bntui.recording.as_json import plain
 from bntui.recording.history import LayerInfo
@@ -36,7 +38,14 @@ def write(reader: Reader, request: Request, drafts: Drafts, tell: Tell) -> list[
                 file.write(json.dumps(record, allow_nan=False) + "\n")  # json.dump is several times slower
                 done += 1
                 tell(done, total)
-    return [_said(path, total)]
+    seeds = seeds_table(runs, request.epochs, [one.name for one in figures]) if request.folder else None
+    if seeds is None:
+        return [_said(path, total)]
+    beside = request.file(seeds.name, ".jsonl")
+    with drafts.new(beside).open("w", encoding="ascii") as file:
+        for cells in seeds.rows:
+            file.write(json.dumps(plain(dict(zip(seeds.columns, cells, strict=True))), allow_nan=False) + "\n")
+    return [_said(path, total), _said(beside, seeds.total)]
 
 
 def _said(path: object, count: int) -> str:

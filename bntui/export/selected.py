@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bntui.errors import UsageError
 from bntui.export.request import EpochRange, Request
 from bntui.keyframe import IntArray, Keyframe
-from bntui.recording.history import SAME_EPOCH, RunHistory, RunInfo
+from bntui.recording.history import SAME_EPOCH, RunInfo
 from bntui.recording.reader import Reader, RowScalars
 from bntui.text.language import _
 
@@ -46,14 +48,16 @@ def selected(reader: Reader, request: Request) -> list[Selected]:
     for info in reader.runs:
         if not request.runs or info.index in request.runs:
             history = reader.history(info.index)
-            every = _rows(history, request.epochs, np.ones(len(history), bool))
-            found.append(Selected(info, every, _rows(history, request.epochs, history.has_frame), reader))
+            every = rows_within(history.epoch, request.epochs)
+            frames = rows_within(history.epoch, request.epochs, history.has_frame)
+            found.append(Selected(info, every, frames, reader))
     if not any(len(one.rows) for one in found):
         raise UsageError(_("{path}: nothing is recorded in these epochs").format(path=reader.path))
     return found
 
 
-def _rows(history: RunHistory, span: EpochRange, among: object) -> IntArray:
-    inside = (history.epoch >= span.first - SAME_EPOCH) & (history.epoch <= span.last + SAME_EPOCH)
+def rows_within(epochs: NDArray[Any], span: EpochRange, among: object = True) -> IntArray:
+    """The places of the epochs that lie in a range, of those that are ``among`` the ones that count."""
+    inside = (epochs >= span.first - SAME_EPOCH) & (epochs <= span.last + SAME_EPOCH)
     rows: IntArray = np.flatnonzero(inside & np.asarray(among))
     return rows[-1:] if span.single else rows

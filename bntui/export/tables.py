@@ -1,5 +1,7 @@
 """Writes tidy tables: ``curves`` with a row per run and keyframe, ``layers`` with a row per run, keyframe, and layer.
 
+Where runs were trained with other seeds, ``seeds`` has a row per run, seed, and epoch.
+
 A cell is empty where there is no such figure, and says ``NaN`` or ``inf`` where the figure is not finite.  Numbers are
 written so that reading them gives the same bits.
 """
@@ -10,34 +12,22 @@ import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bntui.drafts import Drafts
 from bntui.errors import UsageError
+from bntui.export.export_table import Columns, ExportTable, Row
 from bntui.export.figures import ExportedFigure, chosen, split
 from bntui.export.request import Request, Tell
+from bntui.export.seeds import seeds_table
 from bntui.export.selected import Selected, selected
 from bntui.recording.reader import Reader
 from bntui.text.language import _, ngettext
 
 BATCH: Final = 2000
 """Rows that are written at a time."""
-Row = tuple[Any, ...]
-Columns = dict[str, type]
-"""Names and types."""
 WriteRows = Callable[[Sequence[Row]], object]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportTable:
-    """A table whose rows are read as they are written."""
-
-    name: str
-    columns: Columns
-    rows: Iterator[Row]
-    total: int
 
 
 def write_csv(reader: Reader, request: Request, drafts: Drafts, tell: Tell) -> list[str]:
@@ -64,9 +54,10 @@ def _write(
                 write(rows)
                 tell(done := done + len(rows), total)
         said.append(_sentence(path, table))
-    if request.quantities and tables != found:
+    layers = [table for table in found[len(tables) :] if table.name == "layers"]
+    if request.quantities and layers:
         left = _("{path}: without the table {table}, which has some of --quantities; write a folder, or use --table")
-        said.append(left.format(path=request.target, table=found[1].name))
+        said.append(left.format(path=request.target, table=layers[0].name))
     return said
 
 
@@ -91,14 +82,19 @@ def tables_of(runs: Sequence[Selected], request: Request) -> list[ExportTable]:
     """The tables that a folder gets; a file holds the first of them.
 
     Raises:
-        UsageError: the table has none of the figures.
+        UsageError: the table has none of the figures, or no other seeds are recorded.
     """
     of_keyframe, of_layer, _arrays = split(chosen(request.quantities))
-    found = [
-        table
-        for table, figures in ((_curves(runs, of_keyframe), of_keyframe), (_layers(runs, of_layer), of_layer))
-        if figures and request.table in ("", table.name)
-    ]
+    made = (
+        _curves(runs, of_keyframe) if of_keyframe else None,
+        _layers(runs, of_layer) if of_layer else None,
+        seeds_table(runs, request.epochs, [figure.name for figure in of_keyframe]),
+    )
+    found = [table for table in made if table is not None and request.table in ("", table.name)]
+    if not found and request.table == "seeds" and not any(one.reader.seeds(one.info.index) for one in runs):
+        raise UsageError(
+            _("--table seeds: no other seeds are recorded; train them with bntui run --seeds N, or the key b")
+        )
     if not found:
         sentence = _("--quantities {patterns}: no column of a table; arrays are written into .npz and .jsonl")
         if of_keyframe or of_layer:
@@ -132,7 +128,7 @@ def _layers(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Expo
 
 
 _PLACE: Final[Columns] = {"run": str, "run_number": int, "step": int, "epoch": float}
-TABLES: Final = ("curves", "layers")
+TABLES: Final = ("curves", "layers", "seeds")
 
 
 @contextmanager
