@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from bntui.recording.history import RunInfo
+import numpy as np
+
+from bntui.recording.history import RunHistory, RunInfo
 from bntui.scenario.checks import DataFacts
 from bntui.scenario.fork import Setting, settings
 from bntui.scenario.sources import BUILTIN_DATA
@@ -46,6 +48,10 @@ class ForkOrigin:
     """Facts about the data; None if the data's name is enough to derive them."""
     waited: int | None = None
     """Number of epochs that early stopping had waited, if it ended the run here."""
+    diverged: bool = False
+    """A loss that the fork would inherit is not finite here."""
+    sound: float | None = None
+    """Epoch of the last keyframe from which a fork would not diverge at once, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,17 @@ def data_facts(reader: ViewedRecording, run: RunInfo) -> DataFacts | None:
     samples = sum(map(int, sizes)) if all(size.isdecimal() for size in sizes) else None
     dataset = reader.dataset
     return DataFacts(samples, reader.task, None if dataset is None else dataset.x.shape[1:])
+
+
+def last_sound(history: RunHistory, row: int) -> int | None:
+    """The last keyframe up to a row from which a fork would not diverge at once; None if there is none.
+
+    A fork inherits the weights, and within an epoch the mean of its losses so far.
+    """
+    upto = slice(row + 1)
+    sound = np.isfinite(history.val_loss[upto]) & (history.epoch_end[upto] | np.isfinite(history.train_loss[upto]))
+    found = np.flatnonzero(sound & history.has_frame[upto])
+    return int(found[-1]) if len(found) else None
 
 
 def opened(origin: ForkOrigin) -> ForkForm:

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.text.figures import epoch
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
@@ -20,6 +21,8 @@ from bntui.viewer.keys import footer_of
 NEW_AVERAGES: Final = N_("The optimizer's averages are reset.")
 NEW_PATIENCE: Final = N_("Early stopping is reset.")
 PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are suggested; type any number.")
+DIVERGES: Final = N_("The loss is not finite here: the fork would diverge at once.")
+SOUND: Final = N_("Fork from epoch {epoch} or earlier.")
 FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
 FIRST_OWN: Final = N_("First, {setting}: type another value than the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
@@ -182,6 +185,10 @@ def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
         first = [asked] if form.halted and verdict.errors else []
         sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))
         return [(Span(line, "bad"),) for line in _lines(sentence, width)]
+    plan, origin = verdict.plan, form.origin
+    if origin.diverged and plan is not None and not plan.structural:
+        told = [_(DIVERGES), *([] if origin.sound is None else [_(SOUND).format(epoch=epoch(origin.sound))])]
+        return [(Span(line, "bad"),) for line in _lines(" ".join(told), width)]
     if not verdict.differences:
         return [(Span(line, "good"),) for line in _lines(_(SAME_AGAIN), width)]
     found = kept(verdict, width)

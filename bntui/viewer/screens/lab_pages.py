@@ -162,7 +162,7 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
         ScenarioError: the run's configuration is not valid in this version.
     """
     from bntui.scenario.fork import configuration
-    from bntui.viewer.fork.form import ForkOrigin, data_facts
+    from bntui.viewer.fork.form import ForkOrigin, data_facts, last_sound
 
     history = loaded.snapshot.histories[run.index]
     row = history.at(cursor)
@@ -171,7 +171,11 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
     configuration(run.config)
     # facts about data files come from the recording
     step, facts = int(history.step[row]), data_facts(loaded.reader, run)
-    origin = ForkOrigin(run, step, float(history.epoch[row]), facts, _waited(loaded, run, row, step))
+    sound = last_sound(history, row)
+    origin = ForkOrigin(
+        run, step, float(history.epoch[row]), facts, _waited(loaded, run, row, step), diverged=sound != row,
+        sound=None if sound is None else float(history.epoch[sound]),
+    )  # fmt: skip
     return ForkFrom(origin, f"{RUN_MARKS[run.index % len(RUN_MARKS)]} {run.called}")
 
 
