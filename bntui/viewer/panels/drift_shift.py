@@ -84,7 +84,8 @@ def hint(runs: Sequence[RunView], width: int) -> list[Row]:
         return []
     sentences = (
         _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
-        _("for ‖G − G′‖₂ set record.shift = true"),
+        _("gradient shift not measured: set record.shift = true"),
+        _("gradient shift: set record.shift = true"),
     )
     return [(Span(longest(width, *sentences), "muted"),)]
 
