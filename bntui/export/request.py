@@ -34,11 +34,14 @@ class EpochRange:
         try:
             first = float(low) if low else -math.inf
             last = float(high) if high else math.inf
-            if not text.strip(".") or math.isnan(first + last) or first > last:
+            if not text.strip(".") or math.isnan(first + last):
                 raise ValueError
         except ValueError:
             sentence = _("--epochs {text}: write A..B, A.., or ..B, or one epoch")
             raise UsageError(sentence.format(text=text)) from None
+        if first > last:
+            sentence = _("--epochs {text}: it ends before it begins; write {last:g}..{first:g}")
+            raise UsageError(sentence.format(text=text, first=first, last=last))
         return cls(first, last) if dots else cls(last=first, single=True)
 
 
