@@ -113,8 +113,8 @@ def test_words_may_hold_other_delimiters(delimiter: str, words: str, tmp_path: P
 
 def test_units_are_words_and_no_cells_of_their_own(tmp_path: Path) -> None:
     lines = [f"{n} kg,cat" for n in range(8)]
-    assert "'0 kg' is not a number" in refused(tmp_path, rows("a,y", *lines))
-    assert "'0 kg' is not a number" in refused(tmp_path, rows(*lines), header=False)
+    assert "'0 kg' has a unit" in refused(tmp_path, rows("a,y", *lines))
+    assert "'0 kg' has a unit" in refused(tmp_path, rows(*lines), header=False)
 
 
 def test_narrow_spaces_group_thousands_between_spaces(tmp_path: Path) -> None:

@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bntui.scenario.fields import MOST, Line, Table, refusal, single_line
-from bntui.scenario.sources import BUILTIN_DATA, kind_of
+from bntui.scenario.sources import BUILTIN_DATA, PACKED_SUFFIXES, SHEET_SUFFIXES, kind_of
 from bntui.text.language import _
 
 
 def _source(value: str) -> str:
     if kind_of(value) is not None:
         return single_line(value)
+    if value.lower().endswith(PACKED_SUFFIXES):
+        raise refusal(_("unpack it first; compressed tables are not read"))
+    if value.lower().endswith(SHEET_SUFFIXES):
+        raise refusal(_("save it as CSV first; this format is not read"))
     sentence = _(
         "allowed: {names}, or a path ending in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or -ubyte,"
         " -ubyte.gz, .idx, .idx.gz (IDX files)"
@@ -22,9 +26,11 @@ def _source(value: str) -> str:
 
 
 def _delimiter(value: str) -> str:
+    if value == "::":
+        return value
     if len(value) == 1 and (value == "\t" or value.isprintable()) and not (value.isalnum() or value in "\"'.-+#"):
         return value
-    raise refusal(_("must be one character such as , ; | \\t or a space"))
+    raise refusal(_("must be one character such as , ; | \\t or a space; or ::"))
 
 
 class Data(Table):

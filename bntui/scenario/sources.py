@@ -12,6 +12,8 @@ BUILTIN_DATA: Final = (
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 NPZ_SUFFIX: Final = ".npz"
 IDX_SUFFIXES: Final = ("-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
+PACKED_SUFFIXES: Final = (".gz", ".zip", ".bz2", ".xz", ".zst")
+SHEET_SUFFIXES: Final = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".arff", ".md")
 PATHS: Final = ("data.source", "data.labels")
 """Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
 

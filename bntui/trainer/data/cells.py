@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from unicodedata import category
 
 from bntui.text.language import N_
 
@@ -36,10 +37,17 @@ MISSING: Final = frozenset(
         *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "NAN", "-nan", "-NaN"),
         *("na", "n.a.", "N.A.", "#N/A N/A", "NaT", "\\N", "<null>", "(null)", "(blank)"),
         *("#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"),
-        *("null", "NULL", "Null", "None", "?", "-", "--", ".", "…"),
+        *("null", "NULL", "Null", "None", "?", "-", "--", "–", "—", ".", "..", ":", "…"),
     }
 )
 """Cells that stand for a missing value."""
+TOTALS: Final = frozenset(
+    {
+        *("total", "totals", "grand total", "subtotal", "sum", "mean", "average", "avg"),
+        *("합계", "총계", "소계", "총합", "평균", "summe", "gesamt", "mittelwert", "totale", "somme", "moyenne"),
+    }
+)
+"""Words, in lower case, that label a row computed from the others."""
 TRUTH: Final = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 """Words that a feature column may contain instead of 1 and 0; matching ignores case."""
 
@@ -53,10 +61,17 @@ _INFINITE: Final = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO: Final = re.compile(r"[+-]?0\d+", re.ASCII)
 _ELSEWHERE: Final = re.compile(r"[^\W\d_]?[$€£¥₩₹%‰]|[$€£¥₩₹%‰]", re.UNICODE)
 
+_QUOTED: Final = re.compile(r"(['‘’`´“”„«»])(.*?)['‘’`´“”„«»]").fullmatch
+_UNIT: Final = re.compile(r"([+-]?[\d.,]*\d)\s*[^\W\d_]{1,6}[²³23]?([/·*^][^\W\d_]{1,6}[²³23]?)*").fullmatch
+
 EMPTY: Final = N_("empty; fill it in or remove the row")
 ABSENT: Final = N_("{cell} stands for a missing value; fill it in or remove the row")
 DATE: Final = N_("{cell} is a date or a time, not a number; convert it, or leave the column out with data.drop")
 SIGN: Final = N_("{cell} has a currency or percent sign; remove it, so that the cell is a number")
+TOTAL: Final = N_("{cell} labels a row computed from the others; remove the row, or leave it out with data.samples")
+QUOTED: Final = N_('{cell} has quotation marks that tables do not use; remove them, or use "')
+UNIT: Final = N_("{cell} has a unit; remove it, so that the cell is a number")
+INVISIBLE: Final = N_("{cell} has an invisible character, written here with \\; remove it")
 OTHER_MARK: Final = N_("{cell} is not a number with a decimal {mark}, unlike other cells; set data.decimal")
 NO_NUMBER: Final = N_("{cell} is not a number")
 
@@ -134,5 +149,29 @@ def complaint(cell: str) -> str:
         return DATE
     if is_number(cell):
         return OTHER_MARK
+    if is_total(cell):
+        return TOTAL
+    if any(category(char) == "Cf" for char in cell):
+        return INVISIBLE
+    if has_sign(cell):
+        return SIGN
+    if (quoted := _QUOTED(cell)) and is_number(quoted[2]):
+        return QUOTED
+    return UNIT if has_unit(cell) else NO_NUMBER
+
+
+def is_total(cell: str) -> bool:
+    """True if a cell labels a row of totals or means."""
+    return cell.casefold().rstrip(":").rstrip() in TOTALS
+
+
+def has_sign(cell: str) -> bool:
+    """True if a cell is a number with a currency or percent sign."""
     bare = re.sub(r"\s", "", _ELSEWHERE.sub("", cell))
-    return SIGN if bare != cell and is_number(bare) else NO_NUMBER
+    return bare != cell and is_number(bare)
+
+
+def has_unit(cell: str) -> bool:
+    """True if a cell is a number and a unit, such as ``5 kg``."""
+    found = _UNIT(cell)
+    return found is not None and is_number(found[1])

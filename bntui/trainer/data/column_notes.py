@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bntui.keyframe import FloatArray
+from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.recording.reading import ReadingNote
 from bntui.trainer.data.columns import ColumnPlan
 from bntui.trainer.data.contents import listed
@@ -19,6 +19,10 @@ _IDENTIFIER: Final = re.compile(
     re.DOTALL,
 ).fullmatch
 """Names of identifiers: ``id``, ``user_id``, ``Order No``, ``CustomerID``, ``고객번호``."""
+
+
+_SENTINELS: Final = frozenset({99.0, 999.0, 9999.0, 99999.0, 32768.0})
+"""Amounts of numbers that stand for missing values, such as -999."""
 
 
 def all_whole(column: FloatArray) -> bool:
@@ -59,6 +63,9 @@ def column_notes(
             yield ReadingNote("identifier", {"name": shown(name), "quoted": quoted})
         elif _are_dates(column):
             yield ReadingNote("dates", {"name": shown(name), "example": f"{column[0]:.0f}"})
+        if (value := _sentinel(column)) is not None:
+            figures = {"name": shown(name), "value": f"{value:.15g}", "count": f"{(column == value).sum():,}"}
+            yield ReadingNote("sentinel", figures)
 
 
 def _identifies(name: str, column: FloatArray) -> bool:
@@ -72,3 +79,23 @@ def _are_dates(column: FloatArray) -> bool:
         return False
     month, day = column // 100 % 100, column % 100
     return bool(all_whole(column) and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
+
+
+def _sentinel(column: FloatArray) -> float | None:
+    """A number that programs write for a missing value, farther from all others than these are from each other."""
+    for value in (float(column.min()), float(column.max())):
+        if abs(value) in _SENTINELS:
+            others = column[column != value]
+            if len(others) and float(np.abs(others - value).min()) > max(float(np.ptp(others)), 1.0):
+                return value
+    return None
+
+
+def holds_sums(x: FloatArray, y: IntArray | SingleArray) -> bool:
+    """True if the last sample holds the sums of the others, in the target too where it is a value."""
+    values = x if y.dtype.kind == "i" else np.hstack([x, y.astype(np.float64)])
+    above, last = values[:-1], values[-1]
+    if values.shape[1] < 2 or len(above) < 3 or not last.any():
+        return False
+    largest = np.abs(above).sum(axis=0)
+    return bool((np.abs(above.sum(axis=0) - last) <= 1e-6 * largest).all())

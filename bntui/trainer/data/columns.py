@@ -50,10 +50,11 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Co
         raise DataError(sentence.format(path=path, row=line))
     body = [cells for _line, cells in (rows[1:] if head.header else rows) if len(cells) == head.width]
     notes: list[ReadingNote] = []
-    columns = list(range(head.width))
-    if head.trailing:
-        columns.pop()
+    columns = [column for column in range(head.width) if column not in head.blank]
+    if head.blank == {head.width - 1}:
         notes.append(ReadingNote("trailing", {}))
+    elif head.blank:
+        notes.append(ReadingNote("blank", {"count": f"{len(head.blank):,}"}))
     choose = _Chooser(path, line, head)
     dropped = {choose.column(name, "data.drop") for name in choices.drop}
     wanted = None if choices.features is None else [choose.column(name, "data.features") for name in choices.features]

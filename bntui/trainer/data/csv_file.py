@@ -24,8 +24,18 @@ from bntui.keyframe import FloatArray
 from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.trainer.data.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
-from bntui.trainer.data.column_notes import all_whole, column_notes
+from bntui.trainer.data.cells import (
+    COMMA,
+    POINT,
+    TRUTH,
+    complaint,
+    decides,
+    grouped,
+    is_ambiguous,
+    is_word,
+    number,
+)
+from bntui.trainer.data.column_notes import all_whole, column_notes, holds_sums
 from bntui.trainer.data.columns import ColumnPlan, plan_of
 from bntui.trainer.data.contents import (
     MINIMUM_SAMPLES,
@@ -39,8 +49,10 @@ from bntui.trainer.data.contents import (
     narrowest,
     not_finite,
 )
+from bntui.trainer.data.explained import explanation
 from bntui.trainer.data.faults import ENOUGH, Faults, shown
 from bntui.trainer.data.header import Head, Row, head_of
+from bntui.trainer.data.row_faults import ragged, refuse_filled, refuse_repeated, refuse_totals
 from bntui.trainer.data.target import target_of
 from bntui.trainer.data.text_file import CsvLines, Dialect, dialect_of, encoding_of
 
@@ -83,6 +95,8 @@ class _Table:
     """A cell in which groups of thousands were joined."""
     skipped: int = 0
     """Comment lines."""
+    last: list[str] = field(default_factory=list)
+    """Cells of the last row."""
 
 
 def read_csv(path: Path, choices: Choices) -> Contents:
@@ -98,18 +112,28 @@ def read_csv(path: Path, choices: Choices) -> Contents:
         encoding = encoding_of(path, raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
             dialect = dialect_of(path, file, encoding, choices.delimiter)
-            lines = CsvLines(path, file)
-            first = list(islice(dialect.rows(path, lines), _HEAD))
-            if not first:
-                sentence = _("{path}: empty; needs at least {minimum} rows of numbers")
-                raise DataError(sentence.format(path=path, minimum=MINIMUM_SAMPLES))
-            head = head_of(path, first, choices.header, lines.comments, dialect.delimiter)
-            plan = plan_of(path, head, first, choices)
-            check_width(path, len(plan.features))
-            _check_room(path, size, first, len(plan.features), choices.samples)
-            layout = _Layout(path, dialect, head, plan)
-            table = _read(layout, file, first, choices)
-    return _contents(layout, table, choices)
+            try:
+                layout, table = _laid_out(path, dialect, file, choices, size)
+                return _contents(layout, table, choices)
+            except DataError as error:
+                if told := explanation(path, dialect, file):
+                    raise DataError(told) from error
+                raise
+
+
+def _laid_out(path: Path, dialect: Dialect, file: io.TextIOBase, choices: Choices, size: int) -> tuple[_Layout, _Table]:
+    """The columns, and the cells; ``size`` is that of the file in bytes."""
+    lines = CsvLines(path, file)
+    first = list(islice(dialect.rows(path, lines), _HEAD))
+    if not first:
+        sentence = _("{path}: empty; needs at least {minimum} rows of numbers")
+        raise DataError(sentence.format(path=path, minimum=MINIMUM_SAMPLES))
+    head = head_of(path, first, choices.header, lines.comments, dialect.delimiter)
+    plan = plan_of(path, head, first, choices)
+    check_width(path, len(plan.features))
+    _check_room(path, size, first, len(plan.features), choices.samples)
+    layout = _Layout(path, dialect, head, plan)
+    return layout, _read(layout, file, first, choices)
 
 
 def _check_room(path: Path, size: int, first: Sequence[Row], features: int, samples: int | None) -> None:
@@ -179,13 +203,18 @@ def _under(mark: str, layout: _Layout, rows: Iterator[Row]) -> _Table:
     numeric_target = True
     for line, cells in rows:
         if len(cells) != head.width:
-            _ragged(table.faults, line, cells, head)
+            ragged(table.faults, line, cells, head)
+        elif head.header and line > head.line and tuple(cells) == head.names:
+            refuse_repeated(table.faults, line, head)
         else:
             target = known.setdefault(cells[plan.target], cells[plan.target])
             if numeric_target and target is cells[plan.target]:  # seen for the first time
                 numeric_target = not is_word(target)
                 if numeric_target:
                     _weigh(table, line, head.names[plan.target], target)
+            if head.blank and any(cells[at] for at in head.blank):
+                refuse_filled(table.faults, line, cells, head)
+            table.last = cells
             table.targets.append(target)
             table.lines.append(line)
             picked = [cells[at] for at in plan.features]
@@ -244,20 +273,12 @@ def _weigh(table: _Table, line: int, column: str, cell: str) -> None:
         table.ambiguous = (line, column, cell)
 
 
-def _ragged(faults: Faults, line: int, cells: list[str], head: Head) -> None:
-    short = len(cells) < head.width
-    place = len(cells) if short else head.width - 1
-    sentence = _("is not the last cell; the row has {found} cells, row {first} has {wanted}")
-    if short:
-        sentence = _("is missing; the row has {found} cells, row {first} has {wanted}")
-    what = sentence.format(found=len(cells), first=head.line, wanted=head.width)
-    faults.add(line, -1, head.names[place], what)
-
-
 def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
     path, dialect, head, plan = layout.path, layout.dialect, layout.head, layout.plan
     if not table.faults.count:
         check_count(path, len(table.lines))
+    if table.last:
+        refuse_totals(table.faults, table.lines[-1], table.last, table.targets, head, plan)
     x = np.frombuffer(table.values, dtype=np.float64).reshape(len(table.lines), len(plan.features))
     with np.errstate(invalid="ignore"):
         wrong = np.argwhere(~fits_single(x) & ~np.isnan(x)) if len(x) else np.empty((0, 2), int)
@@ -274,6 +295,10 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
         sentence = _("{path}: no features are left besides the target {target}; needs at least one column of numbers")
         raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
     notes += [*column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
+    if dialect.drawn:
+        notes.append(ReadingNote("drawn", {}))
+    if holds_sums(x, y):
+        notes.append(ReadingNote("sums", {}))
     if table.skipped:
         notes.append(
             ReadingNote("names", {}) if head.from_comment else ReadingNote("comments", {"count": f"{table.skipped:,}"})

@@ -39,8 +39,8 @@ class Head:
     header: bool
     row_names: bool = False
     """The first column has no cell in the header, as in files from R."""
-    trailing: bool = False
-    """The last column is empty, because every row ends with a delimiter."""
+    blank: frozenset[int] = frozenset()
+    """Columns without a name and without values, because of delimiters that separate nothing."""
     from_comment: bool = False
     """The names come from a comment line above the rows."""
     line: int = 1
@@ -74,23 +74,28 @@ def _found(path: Path, rows: Sequence[Row], choice: bool | None, comments: Seque
     widths = [len(cells) for cells in body]
     usual = max(set(widths), key=widths.count) if widths else len(first)
     columns = list(zip(*(cells for cells in body if len(cells) == usual), strict=True))
-    last_is_empty = usual > 2 and bool(columns) and not any(columns[-1])
-    if len(first) == usual - 1 and choice is not False and not all(map(is_number, first)):
-        if last_is_empty:
-            return _named([*first, ""], trailing=True)
+    filled = max((number for number, column in enumerate(columns, 1) if any(column)), default=usual)
+    if len(first) > usual and not any(first[usual:]):  # a header with more delimiters than its rows
+        first = first[:usual]
+    named = choice is not False and not all(map(is_number, first))
+    if 2 <= filled <= len(first) < usual and named:  # only the rows end with delimiters
+        first = first + [""] * (usual - len(first))
+    elif len(first) == usual - 1 and named:
         return _named(["", *first], row_names=True)
-    if len(first) == usual and last_is_empty and not first[-1]:
-        found = choice if choice is not None else _is_header(path, line, first[:-1], columns[:-1])
-        return _named(first, trailing=True) if found else _numbered(usual, trailing=True)
-    header = choice if choice is not None else _is_header(path, line, first, columns)
+    blank = frozenset(at for at, column in enumerate(columns) if not any(column) and at < len(first) and not first[at])
+    if usual - len(blank) < 2 or len(first) != usual:
+        blank = frozenset()
+    kept = [at for at in range(len(first)) if at not in blank]
+    below = [columns[at] for at in kept] if blank else columns
+    header = choice if choice is not None else _is_header(path, line, [first[at] for at in kept], below)
     if header:
-        return _named(first)
+        return _named(first, blank=blank)
     if choice is None and comments:
         names = cells_of(comments[-1].lstrip("#").strip(), delimiter)
         names[:1] = [name or "#" for name in names[:1]]
         if len(names) == len(first) == len(set(names)) and all(map(is_word, names)):
             return _named(names, header=False, from_comment=True)
-    return _numbered(len(first))
+    return _numbered(len(first), blank)
 
 
 def column_name(number: int) -> str:
@@ -103,17 +108,17 @@ def _named(
     *,
     header: bool = True,
     row_names: bool = False,
-    trailing: bool = False,
+    blank: frozenset[int] = frozenset(),
     from_comment: bool = False,
 ) -> Head:
     bare = [clean(cell)[:LONGEST_NAME].strip() for cell in cells]
     names = tuple(cell or column_name(number) for number, cell in enumerate(bare, 1))
     unnamed = frozenset(index for index, cell in enumerate(bare) if not cell or _UNNAMED(cell))
-    return Head(names, unnamed, header, row_names, trailing, from_comment)
+    return Head(names, unnamed, header, row_names, blank, from_comment)
 
 
-def _numbered(width: int, *, trailing: bool = False) -> Head:
-    return Head(tuple(map(column_name, range(1, width + 1))), frozenset(), False, trailing=trailing)
+def _numbered(width: int, blank: frozenset[int]) -> Head:
+    return Head(tuple(map(column_name, range(1, width + 1))), frozenset(), False, blank=blank)
 
 
 def _is_header(path: Path, line: int, first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
@@ -137,6 +142,8 @@ def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | No
 
     words = [index for index, cell in enumerate(first) if is_word(cell) or (is_date(cell) and over_number(index))]
     numbers = [index for index, cell in enumerate(first) if is_number(cell)]
+    if len(words) == len(first) > 1 and any(map(list(first).__eq__, map(list, zip(*columns, strict=True)))):
+        return True  # the names are repeated below
     recurring = [index for index in words if first[index] in columns[index]]
     over_numbers = [index for index in words if over_number(index)]
     if not numbers:

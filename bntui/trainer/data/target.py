@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from unicodedata import normalize
 
 import numpy as np
 
 from bntui.keyframe import IntArray, SingleArray
 from bntui.recording.reading import ReadingNote
 from bntui.text.language import N_, _
-from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, is_digits, is_long, number
+from bntui.trainer.data.cells import (
+    COMMA,
+    MISSING,
+    POINT,
+    complaint,
+    has_leading_zero,
+    has_sign,
+    has_unit,
+    is_date,
+    is_digits,
+    is_long,
+    number,
+)
 from bntui.trainer.data.columns import ColumnPlan
 from bntui.trainer.data.contents import (
     SET_TASK,
@@ -28,6 +41,7 @@ from bntui.trainer.data.faults import Faults, shown
 
 Target = tuple[IntArray | SingleArray, tuple[str, ...], list[ReadingNote]]
 
+ELSE_CLASSES: Final = N_('if these are classes, set data.task = "classification"')
 MIXED: Final = N_("{cell} is not a number like the others; {advice}")
 
 
@@ -77,6 +91,7 @@ def _wrong(numbers: dict[str, float | None], mark: str, task: TaskChoice) -> dic
     other = POINT if mark == COMMA else COMMA
     some = any(value is not None or number(cell, other) is not None for cell, value in numbers.items())
     numeric = task == "regression" or (task == "auto" and some)
+    meant = task == "auto" and all(cell in MISSING or has_sign(cell) or is_date(cell) for cell in numbers)
     found = {}
     for cell, value in numbers.items():
         if value is not None:
@@ -84,6 +99,8 @@ def _wrong(numbers: dict[str, float | None], mark: str, task: TaskChoice) -> dic
                 found[cell] = not_finite(value)
         elif cell == "" or (task != "classification" and cell in MISSING):
             found[cell] = _(complaint(cell)).format(cell=shown(cell), mark=shown(mark))
+        elif meant:  # such as 5%, a quantity that would be a class
+            found[cell] = f"{_(complaint(cell)).format(cell=shown(cell))}; {_(ELSE_CLASSES)}"
         elif numeric:
             sentence = complaint(cell)
             if task == "auto" and number(cell, other) is None:
@@ -102,10 +119,12 @@ def _words(place: str, cells: Sequence[str], notes: list[ReadingNote]) -> Target
     y, classes = word_classes(place, cells)
     alike: dict[str, list[str]] = {}
     for name in classes:
-        alike.setdefault(name.casefold(), []).append(name)
+        alike.setdefault(" ".join(normalize("NFKC", name).casefold().split()), []).append(name)
     several = [name for names in alike.values() if len(names) > 1 for name in names]
     if several:
         notes = [*notes, ReadingNote("spellings", {"names": listed(several)})]
+    if all(map(has_unit, classes)):
+        notes = [*notes, ReadingNote("units", {"example": shown(classes[0])})]
     return y, classes, notes
 
 

@@ -22,8 +22,10 @@ from bntui.errors import DataError
 from bntui.text.language import _
 from bntui.text.library_messages import told
 from bntui.trainer.data.cells import MISSING, is_number
+from bntui.trainer.data.drawn import is_drawn, without_lines
+from bntui.trainer.data.foreign import refuse_other_formats
 
-DELIMITERS: Final = ("\t", ";", "|", ",", " ")
+DELIMITERS: Final = ("::", "\t", ";", "|", ",", " ")
 """Delimiters in order of preference.  The comma is late, because it may be a decimal comma; the space stands for any
 white space."""
 LONGEST_ROW: Final = 4_000_000
@@ -45,7 +47,9 @@ _HANGUL: Final = frozenset(
 _ERROR: Final = re.compile(r"#(N/A|NA\b|DIV/0!|NAME\?|NULL!|NUM!|REF!|VALUE!)", re.ASCII).match
 """The errors of a spreadsheet at the beginning of a row, which is no comment."""
 _BLANKS: Final = re.compile(r"[ \t]+")
-_SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?[ ,;\t]*', re.IGNORECASE)
+_UNIT_SEPARATOR: Final = "\x1f"
+"""Stands for a delimiter of two characters, which :mod:`csv` does not take; no file that is read contains it."""
 
 
 def encoding_of(path: Path, file: io.BufferedReader) -> str:
@@ -55,6 +59,7 @@ def encoding_of(path: Path, file: io.BufferedReader) -> str:
         DataError: the file contains control characters or an endless line, or no encoding fits.
     """
     start = file.read(4096)
+    refuse_other_formats(path, start)
     if not _has_line_end(start, file):
         raise DataError(
             _("{path}: no line end in {limit} bytes; this is not a table").format(path=path, limit=f"{_FAR:,}")
@@ -176,6 +181,8 @@ class Dialect:
 
     encoding: str
     delimiter: str
+    drawn: bool = False
+    """Lines are drawn around or between the cells, as in Markdown."""
 
     def rows(self, path: Path, lines: CsvLines) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not empty, each with the number of its last line.
@@ -183,7 +190,7 @@ class Dialect:
         Raises:
             DataError: a quote is not closed, or a row is too long.
         """
-        reader = _cut(lines, self.delimiter)
+        reader = _cut(without_lines(lines, lines.row_ended) if self.drawn else lines, self.delimiter)
         try:
             for row in reader:
                 lines.row_ended()
@@ -206,13 +213,15 @@ def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | 
     file.seek(0)
     if delimiter is None and (found := _SEPARATOR_LINE.fullmatch(first.strip("\ufeff\r\n"))):
         delimiter = found[1]
-    if delimiter is not None:
-        return Dialect(encoding, delimiter)
     sample = []
     for line in islice(lines, _SAMPLE):
         lines.row_ended()
         sample.append(line)
     file.seek(0)
+    if delimiter in (None, "|") and is_drawn(sample):
+        return Dialect(encoding, "|", drawn=True)
+    if delimiter is not None:
+        return Dialect(encoding, delimiter)
     # the sample may end inside quotes, so each delimiter is judged by its complete rows
     scores = {mark: _score(sample, mark) for mark in DELIMITERS}
     best = max(DELIMITERS, key=scores.__getitem__)
@@ -238,6 +247,10 @@ def _cut(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
         return csv.reader(
             (_BLANKS.sub(" ", line.strip(" \t\r\n")) + "\n" for line in lines), delimiter=" ", strict=True
         )
+    if len(delimiter) > 1:
+        marked = (line.replace(delimiter, _UNIT_SEPARATOR) for line in lines)
+        rows = csv.reader(marked, delimiter=_UNIT_SEPARATOR, strict=True, skipinitialspace=True)
+        return ([cell.replace(_UNIT_SEPARATOR, delimiter) for cell in row] for row in rows)  # inside quotes
     return csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
 
 
@@ -265,11 +278,11 @@ def _is_clean(cell: str, delimiter: str) -> bool:
     """True if a cell is a number, or holds no other delimiter that would split it into cells.
 
     Words may hold delimiters, unless a number is beside one.  Spaces are common in words, so only a comma, which may be
-    a decimal mark, competes with them: ``2,5 cat``.
+    a decimal mark, and ``::`` compete with them: ``2,5 cat``.
     """
     if cell in MISSING or is_number(cell):
         return True
-    others = [mark for mark in "\t;|, " if mark in cell and (mark != " " or delimiter == ",")]
+    others = [mark for mark in "\t;|, " if mark in cell and (mark != " " or delimiter in (",", "::"))]
     if delimiter == " ":
         return not others
     return not any(is_number(part) for mark in others for part in cell.split(mark))
