@@ -502,6 +502,24 @@ def test_a_network_is_known_below_names_with_spaces_and_automatic_mounts(
     assert file_system(tmp_path / "x.bntui") == "ext4"
 
 
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [
+        ("beegfs", True), ("gpfs", True), ("lustre", True), ("fuse.glusterfs", True), ("ceph", True), ("smb3", True),
+        ("fuse.ceph-fuse", True), ("fuse.juicefs", True), ("fuse.s3fs", True), ("panfs", True), ("wekafs", True),
+        ("nfs", True), ("ext4", False), ("xfs", False), ("btrfs", False), ("overlay", False), ("tmpfs", False),
+        ("zfs", False), ("fuseblk", False), ("fuse.ntfs-3g", False),
+    ],
+)  # fmt: skip
+def test_file_systems_of_clusters_are_networks(
+    kind: str, network: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/sda1 / ext4 rw 0 0\ndata {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr("bntui.recording.file.MOUNTS", table)
+    assert on_network(tmp_path / "x.bntui") == network
+
+
 def test_a_recording_of_format_1_is_read() -> None:
     """Made by bntui before format 2: what came later is NaN, and nothing else is missing."""
     with sqlite3.connect(Path(__file__).parent / "data" / "format-1.bntui") as db:

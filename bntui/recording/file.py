@@ -19,7 +19,29 @@ from bntui.text.library_messages import reason, told
 
 MOUNTS: Final = Path("/proc/mounts")
 """What the kernel says of mounted file systems: one a line, those that were mounted first before others."""
-NETWORK_FILE_SYSTEMS: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
+NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {
+        *("nfs", "nfs4", "fuse.nfs", "cifs", "smb", "smb2", "smb3", "smbfs", "fuse.smb3", "fuse.smbnetfs"),
+        *("fuse.sshfs", "9p", "virtiofs", "afs", "openafs", "auristorfs", "coda", "ceph", "fuse.ceph", "cephfs"),
+        *("fuse.ceph-fuse", "lustre", "beegfs", "fhgfs", "gpfs", "mmfs", "glusterfs", "fuse.glusterfs", "pvfs2"),
+        *(
+            "orangefs",
+            "panfs",
+            "wekafs",
+            "ocfs2",
+            "gfs2",
+            "moosefs",
+            "fuse.moosefs",
+            "mfs",
+            "fuse.mfs",
+            "fuse.lizardfs",
+        ),
+        *("fuse.juicefs", "juicefs", "fuse.s3fs", "fuse.goofys", "fuse.rclone", "fuse.gcsfuse", "fuse.blobfuse"),
+        *("fuse.blobfuse2", "fuse.mount-s3", "davfs", "fuse.davfs2", "ncpfs", "vboxsf", "prl_fs", "fuse.vmhgfs-fuse"),
+        *("vmhgfs", "fuse.hdfs", "cvfs", "fuse.daos"),
+    }
+)
+"""Types as the kernel names them: of network and cluster file systems, and of folders shared with a virtual machine."""
 
 
 def file_system(path: Path) -> str:
