@@ -18,8 +18,8 @@ import pytest
 import bntui as bntui_package
 from bntui.commands.show import as_json
 from bntui.drafts import drafts
-from bntui.errors import NameTakenError, StorageError
-from bntui.export.figures import FIGURES
+from bntui.errors import NameTakenError, StorageError, UsageError
+from bntui.export.figures import FIGURES, chosen
 from bntui.export.json_lines import write as write_lines
 from bntui.export.npz import _together
 from bntui.export.records import crc32c
@@ -429,3 +429,9 @@ def test_a_recording_that_grows_is_exported_as_it_was(tmp_path: Path) -> None:
     finally:
         finish(session)
     assert len((tmp_path / "x.jsonl").read_text().splitlines()) == before < after
+
+
+@pytest.mark.parametrize(("written", "meant"), [("VAL_LOSS", "val_loss"), ("Val_Accuracy", "val_accuracy")])
+def test_a_figure_in_capitals_is_suggested_as_it_is_written(written: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"--quantities {written}: no such figure; .*\(did you mean '{meant}'\?\)"):
+        chosen([written])

@@ -80,9 +80,9 @@ def chosen(patterns: Sequence[str]) -> tuple[ExportedFigure, ...]:
     wanted = [pattern.strip() for given in patterns for pattern in given.split(",")]
     for pattern in wanted:
         if not any(_named(one.name, pattern) for one in FIGURES):
-            names = list(dict.fromkeys(one.name for one in FIGURES))
-            close = get_close_matches(pattern, names, n=1)
-            hint = f" {did_you_mean(close[0])}" if close else ""
+            names = {one.name.lower(): one.name for one in FIGURES}
+            close = get_close_matches(pattern.lower(), names, n=1)
+            hint = f" {did_you_mean(names[close[0]])}" if close else ""
             sentence = _("--quantities {pattern}: no such figure; docs/measures.md lists them")
             raise UsageError(sentence.format(pattern=pattern) + hint)
     return tuple(one for one in FIGURES if not wanted or any(_named(one.name, pattern) for pattern in wanted))
