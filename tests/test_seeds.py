@@ -402,6 +402,11 @@ def test_only_seeds_that_have_ended_have_a_loss_at_their_ends() -> None:
         "other seeds 1–3   validation loss at their ends 0.25 to 0.5   1 of them has not ended"
     ]
     assert list(seed_lines(courses[2:])) == ["other seeds 3   1 of them has not ended"]
+    wild = [course(4, math.nan, ended=True), course(5, math.inf, ended=True)]
+    assert list(seed_lines([*courses[:2], *wild])) == [
+        "other seeds 1–2, 4–5   validation loss at their ends 0.25 to 0.5   validation loss not finite in 2 of them"
+    ]
+    assert list(seed_lines(wild)) == ["other seeds 4–5   validation loss not finite in 2 of them"]
 
 
 def test_show_and_list_name_the_seeds(forked: Path) -> None:

@@ -343,6 +343,20 @@ def test_verify_prints_verdicts_with_intervals_and_a_table(file: Path) -> None:
     assert "Student's t" in " ".join(lines[-2:])
 
 
+def test_verify_names_the_seeds_whose_figures_are_not_finite(tmp_path: Path) -> None:
+    """A linear network of four layers, which PyTorch's own SGD takes to infinity with this learning rate."""
+    wild = tmp_path / "wild.toml"
+    wild.write_text(
+        'title = "Wild"\n[data]\nsource = "sine"\nsamples = 200\n[network]\nhidden = [64, 64, 64, 64]\n'
+        'activation = "none"\n[training]\nepochs = 3\nlr = 0.01\noptimizer = "sgd"\n[[run]]\nname = "calm"\n'
+        '[[run]]\nname = "wild"\nset = { training = { lr = 5.0 } }\n'
+        '[[claim]]\ntext = "It learns."\nholds = "val_loss of calm < val_loss of wild"\n'
+    )
+    answer = bntui("verify", wild, "--seeds", 3)
+    assert "  wild: val_loss is not finite in 3 of 3 seeds: 0, 1, 2" in answer.stdout.splitlines(), answer.stdout
+    assert "calm: val_loss is not finite" not in answer.stdout
+
+
 def test_verify_ends_with_1_where_a_claim_does_not_hold_and_json_says_so(file: Path) -> None:
     file.write_text(file.read_text().replace("batch norm < val_loss of plain", "plain < 0.5 * val_loss of batch norm"))
     answer = bntui("verify", file, "--seeds", 3, "--json")

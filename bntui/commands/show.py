@@ -109,11 +109,17 @@ def seed_lines(courses: Sequence[SeedCourse]) -> Iterator[str]:
     """Which other seeds are recorded, the range of their last validation losses, and which of them failed."""
     trained = [course for course in courses if course.figures.shape[1]]
     losses = [float(course.figure("val_loss")[-1]) for course in trained if course.end is not None]
+    wild = sum(not math.isfinite(loss) for loss in losses)
     losses = [loss for loss in losses if math.isfinite(loss)]
     if trained:
         said = _("other seeds {seeds}").format(seeds=_ranges([course.seed for course in trained]))
         spread = _("validation loss at their ends {low} to {high}")
         said += "   " + spread.format(low=_loss(min(losses)), high=_loss(max(losses))) if losses else ""
+        if wild:
+            diverged = ngettext(
+                "validation loss not finite in {count} of them", "validation loss not finite in {count} of them", wild
+            )
+            said += "   " + diverged.format(count=wild)
         going = sum(course.end is None for course in trained)
         left = ngettext("{count} of them has not ended", "{count} of them have not ended", going)
         yield said + ("   " + left.format(count=going) if going else "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Final
 
 from bntui.insight.claim_words import VERDICTS, explained, heading, rows
+from bntui.scenario.figures import EPOCHS_TO
 from bntui.scenario.load import Scenario
 from bntui.study.verify import VerifiedScenario
 from bntui.text.language import _, ngettext, spoken
@@ -36,12 +38,32 @@ def as_text(study: VerifiedScenario, name: str, width: int | None) -> Iterator[s
     for failure in study.measured.failures:
         sentence = _("{run}, seed {seed}, was not trained: {reason}")
         yield "  " + sentence.format(run=names.get(failure.run, failure.run), seed=failure.seed, reason=failure.reason)
+    yield from (f"  {line}" for line in _not_finite(study, names))
     yield ""
     headings = (Column(_("run")), *(Column(heading(used), right=True, goes=1) for used in study.columns))
     found = rows([run.name for run in study.scenario.runs], study.columns, study.measured.seeds)
     table = [(names.get(run, run), *cells) for run, *cells in found]
     yield from (f"  {line}" for line in text_lines(headings, table, None if width is None else width - 2))
     yield ""
+
+
+def _not_finite(study: VerifiedScenario, names: Mapping[str, str]) -> Iterator[str]:
+    """Which figures of which runs are not finite, and with which seeds; their means are left out."""
+    measured = study.measured.seeds
+    for run in study.scenario.runs:
+        for used in (used for used in study.columns if used.over != EPOCHS_TO):
+            found = {seed: runs[run.name].get(str(used)) for seed, runs in measured.items() if run.name in runs}
+            wild = [str(seed) for seed, value in sorted(found.items()) if value is not None and not isfinite(value)]
+            if wild:
+                sentence = ngettext(
+                    "{run}: {figure} is not finite in {count} of {total} seeds: {seeds}",
+                    "{run}: {figure} is not finite in {count} of {total} seeds: {seeds}",
+                    len(wild),
+                )
+                yield sentence.format(
+                    run=names.get(run.name, run.name), figure=used.column, count=len(wild), total=len(found),
+                    seeds=", ".join(wild),
+                )  # fmt: skip
 
 
 def legend() -> str:
