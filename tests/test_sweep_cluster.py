@@ -85,6 +85,39 @@ class Cluster:
             process.wait()
 
 
+@pytest.mark.parametrize("asked", ["of the workers at first", "of the workers later"])
+def test_a_scheduler_that_is_gone_between_two_calls_is_told_in_a_sentence(asked: str, tmp_path: Path) -> None:
+    """Distributed's own client, to a scheduler that is killed before it answers how many threads its workers have."""
+    workers = Cluster(tmp_path)
+    code = (
+        "import sys, distributed as d, bntui.__main__ as program\n"
+        "real, calls = d.Client.nthreads, []\n"
+        "def nthreads(self):\n"
+        "    calls.append(1)\n"
+        f"    if len(calls) == {1 if asked.endswith('first') else 2}:\n"
+        f"        import os; os.kill({workers.processes[0].pid}, 9)\n"
+        "    return real(self)\n"
+        "d.Client.nthreads = nthreads\n"
+        f"sys.argv = ['bntui', 'sweep', 'small.toml', '--over', 'training.lr=0.1,0.2', '--cluster',"
+        f" {workers.address!r}]\n"
+        "program.main()"
+    )
+    try:
+        workers.worker()
+        (tmp_path / "small.toml").write_text(SCENARIO)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=120, check=False, env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
+        )  # fmt: skip
+    finally:
+        workers.close()
+    first = f"bntui: no Dask scheduler answers at {workers.address}; start one with: dask scheduler"
+    later = f"bntui: the Dask scheduler at {workers.address} is gone"
+    assert ended.returncode == (2 if asked.endswith("first") else 1), ended.stderr
+    assert ended.stderr.splitlines()[-1] == (first if asked.endswith("first") else later)
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("cluster"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,12 +39,14 @@ class Dask:
         try:
             self._client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
-            sentence = _("no Dask scheduler answers at {address}; start one with: dask scheduler")
-            raise UsageError(sentence.format(address=address)) from error
+            raise self._silent() from error
         self._data: dict[str, Any] = {}
         self._contents: dict[str, bytes] = {}
         try:
             self._check(prune)
+        except OSError as error:  # it has gone meanwhile
+            self.close()
+            raise self._silent() from error
         except BaseException:
             self.close()
             raise
@@ -90,7 +93,10 @@ class Dask:
     @property
     def _workers(self) -> int:
         """Trials that are sent at once: one each worker trains, and one that it has at hand."""
-        return 2 * max(len(self._client.nthreads()), 1)
+        try:
+            return 2 * max(len(self._client.nthreads()), 1)
+        except OSError as error:
+            raise self._gone() from error
 
     def _submitted(self, order: TrialOrder) -> Any:
         files = {digest: self._file(name, digest) for name, digest in order.data.items()}
@@ -128,8 +134,14 @@ class Dask:
             return Delivery(failure=f"{type(error).__name__}: {error}")
         return found
 
+    def _silent(self) -> UsageError:
+        sentence = _("no Dask scheduler answers at {address}; start one with: dask scheduler")
+        return UsageError(sentence.format(address=self._address))
+
     def _gone(self) -> TrainerError:
         return TrainerError(_("the Dask scheduler at {address} is gone").format(address=self._address))
 
     def close(self) -> None:
+        for name in ("distributed.client", "distributed.utils"):  # they log a traceback where the scheduler is gone
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._client.close(timeout=PATIENCE)
