@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from bntui.commands.complete import asked
+from bntui.commands.ended import COMMANDS, Terminated, end_on_sigterm
 from bntui.commands.preference import OPTION, by_locale, extract_language, known, preferred
 from bntui.errors import BntuiError, UsageError
 from bntui.text.characters import never_fail, speaks
@@ -64,6 +65,8 @@ def _obey() -> None:
                 use(preferred())
             except UsageError as error:  # only what opens the screen needs the other preferences, and reads them
                 misconfigured = str(error)
+        if COMMANDS & set(arguments[:1]):
+            end_on_sigterm()
         if not speaks(spoken(), sys.stdout.encoding):
             use("en")
         if arguments or completing:
@@ -81,6 +84,9 @@ def _obey() -> None:
             open_screen()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Terminated:
+        say(f"bntui: {_('stopped by SIGTERM')}", sys.stderr)
+        raise
     except BntuiError as error:
         told = str(error)
         say(f"bntui: {told}", sys.stderr)

@@ -390,6 +390,20 @@ def test_a_sweep_that_is_interrupted_ends_its_workers_and_is_resumed(number: int
     assert (folder / "journal.jsonl").read_bytes().startswith(ended)
 
 
+@pytest.mark.parametrize("command", ["sweep", "verify"])
+def test_sigterm_before_the_training_begins_is_told(command: str) -> None:
+    """The signal arrives while the command line is carried out; the command line itself is not reached."""
+    code = (
+        "import os, signal, sys, bntui.cli as cli, bntui.__main__ as program\n"
+        "cli.obey = lambda _arguments: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"sys.argv = ['bntui', '{command}', 'small.toml']\nprogram.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "bntui: stopped by SIGTERM\n")
+
+
 def _trials(folder: Path) -> int:
     path = folder / "journal.jsonl"
     return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
