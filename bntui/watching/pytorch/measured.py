@@ -81,7 +81,7 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
     found: list[Tensor | float | None] = [call.gradient, call.dead, call.saturated, call.kept_fraction]
     if weight is not None:
         key = id(weight)
-        found += [parameters.norms.get(key), parameters.gradient_norms.get(key), parameters.moved.get(key)]
+        found += [parameters.norms.get(key), parameters.gradient_norm(weight), parameters.moved.get(key)]
         if found[4] is None:
             found[4] = norm(weight)
     else:
@@ -92,6 +92,7 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
 def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
     parameters, scale = step.parameters, step.scale
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
+    weight = parameters.weight_of.get(call.module)
 
     def of(held: Held | None) -> int | None:
         return None if held is None else step.places[id(held)]
@@ -109,7 +110,7 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
         output=of(call.output),
         unit=None if call.unit is None else array(call.unit),
         weight_norm=weight_norm,
-        weight_gradient_norm=weight_gradient / parameters.divisor(scale),
+        weight_gradient_norm=weight_gradient / parameters.divisor(scale, weight),
         activation_gradient_norm=gradient / scale,
         update_ratio=moved / weight_norm if weight_norm else math.nan,
         dead=dead,
@@ -117,7 +118,6 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
         batch_norm=_batch_norm(call, parameters, parameters.divisor(scale)),
         dropout=_dropout(call, kept),
     )
-    weight = parameters.weight_of.get(call.module)
     looks = (call.role.name, call.shape[1:], call.order, call.activation, call.norm, call.dropout and call.dropout[0])
     info = step.infos.get(looks)
     if info is None:
@@ -125,7 +125,7 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
     absent = _absent(
         activation_gradient_norm=not isinstance(call.gradient, float),
         weight_norm=weight is not None,
-        weight_gradient_norm=id(weight) in parameters.gradient_norms,
+        weight_gradient_norm=weight is not None and parameters.gradient_norm(weight) is not None,
         update_ratio=id(weight) in parameters.moved,
         dead_fraction=call.units is not None or not activation(call.activation).dies,
     )

@@ -71,6 +71,8 @@ class Parameters:
         """Layers of whose weights other processes have a part."""
         self.gradient_norms: dict[int, Tensor] = {}
         """Norms of the weights' gradients, by the identity of the weight."""
+        self.used: dict[int, Tensor] = {}
+        """Norms of gradients that no backward pass accumulated, as an optimizer uses them: the loop has set them."""
         self.gradients: dict[int, Tensor] = {}
         """Gradients of the parameters of normalizations."""
         self.norms: dict[int, Tensor] = {}
@@ -89,7 +91,7 @@ class Parameters:
     def attach(self, optimizers: Sequence[Optimizer]) -> None:
         """Begin to look at a step; see also :meth:`look`."""
         self._find()  # also here: while functional_call runs a pass, modules have other tensors
-        for kept in (self.gradient_norms, self.gradients, self.norms, self.moved, self._before):
+        for kept in (self.gradient_norms, self.used, self.gradients, self.norms, self.moved, self._before):
             kept.clear()
         self.lr = self.scale = None
         self._first = optimizers[0] if optimizers else None
@@ -102,9 +104,15 @@ class Parameters:
     def look(self) -> None:
         """Look at the parameters that the layers have now, when the first forward pass of a step begins.
 
-        The loop may have replaced, frozen or unfrozen some since the step before.
+        The loop may have replaced, frozen or unfrozen some since the step before.  An optimizer that has stepped by
+        now, after the first one's, belongs to the step before.
         """
         self._find()
+        for key in self.moved:
+            self.norms.pop(key, None)
+            self.gradient_norms.pop(key, None)
+            self.used.pop(key, None)
+        self.moved.clear()
         for parameter in (self._weights | self._affine).values():
             if parameter.requires_grad and not self._averaged:
                 self._guard(self._look_at, parameter)
@@ -155,6 +163,9 @@ class Parameters:
         parameters = self._of(optimizer)
         for parameter in parameters if self._averaged else ():
             self._keep_gradient(parameter)
+        for parameter in parameters:
+            if parameter.grad is not None and id(parameter) not in self.gradient_norms:
+                self.used[id(parameter)] = norm(parameter.grad)
         self._keep_weights(parameters)
 
     def _keep_weights(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -172,15 +183,27 @@ class Parameters:
                 parameter, before = self._before.pop(key)
                 self.moved[key] = norm(before.sub_(parameter.detach()))
 
-    def divisor(self, scale: float) -> float:
-        """What the gradients of parameters are to be divided by.
+    def keep_others(self) -> None:
+        """Keep averaged gradients of optimizers whose step is still to come, where no scaler has multiplied them."""
+        for optimizer in self._optimizers[1:] if self._averaged else ():
+            for parameter in self._of(optimizer):
+                if id(parameter) not in self.gradient_norms:
+                    self._keep_gradient(parameter)
+
+    def gradient_norm(self, weight: nn.Parameter) -> Tensor | None:
+        """The norm of a weight's gradient; None if it has none."""
+        return self.gradient_norms.get(id(weight), self.used.get(id(weight)))
+
+    def divisor(self, scale: float, weight: nn.Parameter | None = None) -> float:
+        """What the gradients of parameters, or of a weight, are to be divided by.
 
         Averaged ones are looked at when the optimizer uses them: then they are unscaled, unless it does that itself.
 
         Args:
             scale: what the loss was multiplied by.
         """
-        return scale if not self._averaged or self.scale is not None else 1.0
+        late = self._averaged or (weight is not None and id(weight) not in self.gradient_norms)
+        return scale if not late or self.scale is not None else 1.0
 
     def _of(self, optimizer: Optimizer) -> list[nn.Parameter]:
         wanted = self._weights | self._affine if self._averaged else self._weights

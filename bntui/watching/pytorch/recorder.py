@@ -28,6 +28,7 @@ from bntui.watching.course import Course, Figures
 from bntui.watching.pytorch.capture import Capture
 from bntui.watching.pytorch.eager import Eager, eager, untraced
 from bntui.watching.pytorch.kept_layers import KeptLayers
+from bntui.watching.pytorch.late_steps import LateSteps
 from bntui.watching.pytorch.measured import SeenLayer, layers_of
 from bntui.watching.pytorch.parameters import Parameters
 from bntui.watching.pytorch.plan import Plan
@@ -51,6 +52,8 @@ class _Step:
     lr: float | None
     scale: float | None
     """What a gradient scaler multiplied the loss by."""
+    loss: float | None = None
+    """The loss, if it was told before the optimizers' steps and one of them is still to come."""
 
 
 class Recorder:
@@ -78,6 +81,7 @@ class Recorder:
         self._eager: Eager | None = None
         self._layers = KeptLayers()
         self._pending: _Step | None = None
+        self._late: LateSteps | None = None
         self._unwritten = self._behind = False
         self._losses = ToldLosses(course.tell_losses)
         self._told_lr: Any = None
@@ -150,6 +154,8 @@ class Recorder:
         self._guard(self._flush)
         self._closed = True
         self._guard(self._disarm)
+        if self._late is not None:
+            self._late.end()
         if self._handle is not None:
             self._handle.remove()
         with suppress(Exception):
@@ -185,8 +191,11 @@ class Recorder:
     def _take(self, loss: Tensor | float) -> None:
         if self._capture is not None and self._capture.found.calls:  # the optimizer's step is still to come
             self._losses.keep_early(loss, self._capture.found.passes)
-        elif self._pending is not None:
+        elif self._pending is not None and self._pending.loss is None:
             self._record(number_of(loss))
+        elif self._pending is not None:  # this one is the next step's
+            self._record(None)
+            self._losses.keep(loss)
         else:
             self._losses.keep(loss)
 
@@ -199,6 +208,8 @@ class Recorder:
             return  # the step had no forward pass in the thread looked at: look at the next one
         self._passes_in = capture.thread
         parameters.after_step(optimizer)
+        if not self._scales:
+            parameters.keep_others()
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
             scale = self._scale(parameters)
             calls = sorted(capture.found.calls.values(), key=lambda call: capture.found.order[call.role.name])
@@ -215,13 +226,23 @@ class Recorder:
         lr = number_of(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
         self._pending = _Step(self._progress.steps, self._progress.position, layers, values, lr, used)
         told = self._losses.of_step(passes)
-        if told is not None:
+        weights = {call.role.name: one for call in calls if (one := parameters.weight_of.get(call.module)) is not None}
+        still = {name: one for name, one in weights.items() if id(one) not in parameters.moved and one.requires_grad}
+        if still and len(self._optimizers) > 1:
+            self._late = LateSteps(self._optimizers[1:], still, self._look)
+            self._pending.loss = None if told is None else number_of(told)
+        elif told is not None:
             self._record(number_of(told))
 
     def _record(self, loss: float | None) -> None:
         step, self._pending = self._pending, None
         if step is None:
             return
+        loss = step.loss if loss is None else loss
+        late, self._late = self._late, None
+        if late is not None:
+            late.end()
+            step.layers = [late.completed(layer) for layer in step.layers]
         self._losses.tell()
         figures = Figures(loss=loss, lr=step.lr, gradient_scale=step.scale)
         infos = [layer.info for layer in step.layers]
