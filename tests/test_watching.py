@@ -483,3 +483,18 @@ def test_every_panel_draws_it_with_dashes_for_what_was_not_told(path: Path, lang
             header = "".join(span.text for span in chrome.header(view, reader.meta, ("", "text"), 150))
             assert "Encoder" in header
             assert "AdamW" in header
+
+
+def test_tensors_of_pytorch_that_have_gradients_are_recorded_without_a_warning(
+    path: Path, reading: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.tensor([[3.0, 4.0]], requires_grad=True)
+    loss = (weight * 0.25).sum() - 1
+    with bntui.record(path) as recorder:
+        recorder.keyframe(1, 1, {"a": {"output": weight * 2, "weight": weight}}, loss=loss)
+        recorder.epoch(val_loss=loss * 2)
+    assert not [str(one.message) for one in recwarn]
+    frame = reading().keyframe(0, 0)
+    assert (frame.batch_loss, frame.val_loss) == (0.75, 1.5)
+    assert frame.layers[0].weight_norm == 5.0

@@ -105,7 +105,7 @@ def array(value: Any, place: str) -> Values:
     try:
         if np.ma.is_masked(value):  # what is masked would count
             raise TypeError(_("it has masked values"))
-        found = np.asarray(value)
+        found = np.asarray(_detached(value))
         if found.dtype.kind not in "fiub" and not (found.dtype.kind == "V" and found.dtype.fields is None):
             raise TypeError(found.dtype.name)
         with np.errstate(over="ignore"):
@@ -118,6 +118,12 @@ def array(value: Any, place: str) -> Values:
     return single
 
 
+def _detached(value: Any) -> Any:
+    """A tensor of PyTorch without its gradient, with which it is no array, and a number only with a warning."""
+    detach = getattr(value, "detach", None)
+    return detach() if callable(detach) else value
+
+
 def number(value: Any, place: str) -> float | None:
     """A single number of anything that Python can convert; None stays None.
 
@@ -125,7 +131,7 @@ def number(value: Any, place: str) -> float | None:
         ValueError: it is not a number.
     """
     try:
-        return None if value is None else float(value)
+        return None if value is None else float(_detached(value))
     except Exception as error:  # of another library
         sentence = _("{place} is not a number: {reason}")
         raise ValueError(sentence.format(place=place, reason=clean(str(error))[:200])) from error
