@@ -71,6 +71,10 @@ class Trained:
         return SimpleNamespace(keyframes=self.done, flush=lambda: None, plan=lambda _text: None)
 
     @property
+    def keyframes(self) -> int:
+        return self.done
+
+    @property
     def over(self) -> bool:
         return self.done >= self.epochs
 
