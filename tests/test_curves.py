@@ -145,6 +145,15 @@ def test_tight_limits_give_the_curve_the_height_and_only_widen(values: list[floa
     assert 2 <= len(ticks(Limits(low, high), True, 6)) <= 6
 
 
+@given(st.floats(1e-6, 1e4), st.floats(1.001, 1e6), st.integers(2, 6), st.booleans())
+def test_a_log_axis_has_two_labels_at_least(low: float, times: float, most: int, tight: bool) -> None:
+    axis = limits([np.array([low, low * times])], True, tight=tight)
+    labels = ticks(axis, True, most)
+    assert 2 <= len(labels) <= most
+    assert labels == sorted(set(labels))
+    assert axis.low * (1 - 1e-8) <= labels[0] < labels[-1] <= axis.high * (1 + 1e-8)
+
+
 def test_limits_without_anything_to_draw() -> None:
     nothing = np.array([np.nan, np.inf, -1.0])
     assert limits([nothing], True) == (0.1, 1.0)
@@ -157,6 +166,9 @@ def test_limits_without_anything_to_draw() -> None:
 def test_ticks_are_readable() -> None:
     assert [tick_label(t) for t in ticks(Limits(1e-4, 5.0), True, 6)] == ["1e−4", "1e−3", "0.01", "0.1", "1"]
     assert [tick_label(t) for t in ticks(Limits(0.2, 5.0), True, 6)] == ["0.2", "0.5", "1", "2", "5"]
+    # a low chart of a few decades, or of little more than one, once had a single label, which says no scale
+    assert [tick_label(t) for t in ticks(Limits(0.02, 10), True, 2)] == ["0.1", "10"]
+    assert [tick_label(t) for t in ticks(Limits(0.2, 2), True, 2)] == ["0.5", "1"]
     assert ticks(Limits(0, 60), False, 4) == [0, 20, 40, 60]
     assert len(ticks(Limits(1e-300, 1e300), True, 5)) <= 5
     assert tick_label(2.5e-5) == "2.5e−5"

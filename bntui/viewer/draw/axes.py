@@ -119,13 +119,25 @@ def ticks(limits: Limits, log: bool, most: int) -> list[float]:
     powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     every = math.ceil(len(powers) / most)
     decades = [10.0**power for power in powers if power % every == 0]
+    if len(decades) < 2 <= len(powers):
+        decades = [10.0 ** powers[0], 10.0 ** powers[-1]]  # one label does not say what a row is worth
     if len(decades) >= 3 or len(decades) >= most:
         return decades
-    fine = [d * 10.0**p for p in range(powers.start - 1, powers.stop) for d in (1, 2, 5)]
-    fine = [tick for tick in fine if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-    if len(fine) < 2 and low > 0 and high < 10 * low:
-        return ticks(limits, False, most)  # within a decade an even step is as good
-    return fine if len(fine) <= most else decades or fine[:1]
+    for digits in ((1, 2, 5), *(() if len(decades) > 1 else ((1, 5), (1, 2)))):
+        fine = _rungs(limits, powers, digits)
+        if len(fine) < 2 and digits == (1, 2, 5) and low > 0 and high < 10 * low:
+            even = ticks(limits, False, most)  # within a decade an even step is as good
+            return even if len(even) > 1 else [low, high]  # both are round
+        if max(2, len(decades)) <= len(fine) <= most:
+            return fine
+    return decades if len(decades) > 1 else [fine[0], fine[-1]]
+
+
+def _rungs(limits: Limits, powers: range, digits: Sequence[int]) -> list[float]:
+    """These digits times powers of ten, within the limits."""
+    low, high = limits
+    rungs = [digit * 10.0**power for power in range(powers.start - 1, powers.stop) for digit in digits]
+    return [rung for rung in rungs if low * (1 - 1e-9) <= rung <= high * (1 + 1e-9)]
 
 
 def tick_label(value: float) -> str:
