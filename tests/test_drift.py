@@ -283,6 +283,20 @@ def test_an_exploding_run_leaves_the_calm_ones_axis_alone() -> None:
     assert high <= high_both < 10 * high
 
 
+@pytest.mark.parametrize("epochs", [2, 5, 12])
+def test_a_run_that_explodes_at_once_leaves_the_axis_to_its_first_keyframes(epochs: int) -> None:
+    run = run_view(epochs=epochs)
+    wild = run.history.layers.copy()
+    calm = math.ceil(len(wild) / 3)
+    wild[calm:] *= 1e29
+    exploded = replace(run, history=replace(run.history, layers=wild))
+    picture = view(exploded, run_view(1, "other", epochs=epochs))
+    _, low, high = chart(picture, 158, 41, "linear 1", "all units")
+    columns = [COLUMN[f"pre_norm.{name}"] for name in ("p15", "p85")]
+    assert max(-low, high) < 10 * np.abs(run.history.layers[:, 0, columns]).max()
+    assert any("↑" in line or "↓" in line for line in lines(picture, 158, 41))
+
+
 def test_both_runs_stand_on_one_axis() -> None:
     runs = run_view(), run_view(1, "batch norm", norm=True)
     _, *both = chart(view(*runs), 158, 41, "linear 1", "all units")

@@ -282,7 +282,9 @@ def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, fl
     if not len(sizes):
         return 0.0, 0.0
     middle = sizes[(len(sizes) - 1) // 2 : len(sizes) // 2 + 1]
-    cap = CAP * float(middle.mean())
+    usual, calm = float(middle.mean()), float(sizes[(len(sizes) - 1) // 4])
+    # of a run that diverges at once most keyframes are wild: the others tell where it was, and it leaves them
+    cap = SPARE * calm if 0 < WILD * calm < usual else CAP * usual
     return max(low, -cap), min(high, cap)
 
 
