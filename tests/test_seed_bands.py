@@ -229,6 +229,18 @@ def test_the_legend_tells_how_many_seeds_are_left_where_some_have_diverged() -> 
     assert ", 8 seeds)" in words[1]
 
 
+@pytest.mark.parametrize("width", [80, 116])
+@pytest.mark.parametrize("count", [0, 4])
+def test_values_stand_in_a_column_where_runs_have_different_ranges(width: int, count: int) -> None:
+    """A run that diverged has none, and one whose seeds are still trained counts fewer."""
+    shown = banded()
+    run = replace(shown.runs[0], seeds=shown.runs[0].seeds[:count])
+    words = [text(row) for row in curves.draw(replace(shown, runs=(run, *shown.runs[1:])), width, 30).rows[:2]]
+    assert ["…" in row for row in words] == [count > 0, True]
+    for field in ("training", "accuracy"):
+        assert len({row.index(field) for row in words}) == 1
+
+
 @pytest.mark.parametrize("height", [8, 10])
 def test_a_low_panel_has_a_row_for_the_range_of_either_run(height: int) -> None:
     words = [text(row) for row in curves.draw(banded(), 48, height).rows]

@@ -36,7 +36,7 @@ def legend(view: View, width: int, height: int) -> list[Row]:
     for least, fields in levels:
         if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):
             return uneven
-        rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
+        rest = _size(_entries(runs, [""] * len(runs), None, fields, accuracy)) + 1
         rows = _rows(len(runs) + len(hidden), rest + least, width)
         if not 0 < rows <= most:
             continue
@@ -47,7 +47,7 @@ def legend(view: View, width: int, height: int) -> list[Row]:
             if size == least or _rows(len(runs) + len(hidden), rest + size, width) == rows
         )
         names = short_names(runs, size)
-        entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
+        entries = _entries(runs, names, selected, fields, accuracy)
         return _grid([*entries, *hidden], width)
     if uneven := _uneven(view, runs, hidden, width, height // 3, ((0, 0),)):
         return uneven
@@ -72,13 +72,11 @@ def _uneven(
     above: list[Row] = []
     banded = any(curves_bands.spread_span(run) for run in first)
     for fields in (5, 6, 3, 4, 2) if banded else (3, 2):
-        rest = _size([_entry(run, "", False, fields, accuracy) for run in first]) + 1
+        rest = _size(_entries(first, [""] * len(first), None, fields, accuracy)) + 1
         size = min(max(cell_len(run.name) for run in first), width - rest)
         if size >= min(10, max(cell_len(run.name) for run in first)):
             names = short_names(first, size)
-            above = _grid(
-                [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(first, names, strict=True)], width
-            )
+            above = _grid(_entries(first, names, selected, fields, accuracy), width)
             break
     left = most - len(above)
     longest = max((cell_len(run.name) for run in others), default=0)
@@ -149,10 +147,20 @@ def _grid(entries: list[Row], width: int) -> list[Row]:
     ]
 
 
-def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) -> Row:
+def _entries(
+    runs: Sequence[RunView], names: Sequence[str], selected: RunView | None, fields: int, accuracy: str
+) -> list[Row]:
+    """Mark, name and values of the runs; their ranges take the same cells, so that what follows stands in a column."""
+    ranges = [curves_bands.spread_span(run, short=fields == 6) if fields >= 4 else None for run in runs]
+    cells = max((cell_len(span.text) for span in ranges if span is not None), default=0)
+    return [_entry(run, name, run is selected, fields, accuracy, cells) for run, name in zip(runs, names, strict=True)]
+
+
+def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str, spread_cells: int = 0) -> Row:
     """Mark, name and values of a run.
 
     Args:
+        spread_cells: what the range over the seeds takes at least, also where there is none.
         fields: 0, its loss without a word; 1, with it; 2, also its accuracy; 3, also its training loss; 4, its loss and
             the range over its seeds; 5, all of these; 6, all of these with the range in fewer words.
     """
@@ -167,8 +175,9 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))
     spans.append(figure("val_loss", 6))
-    if fields >= 4 and (spread := curves_bands.spread_span(run, short=fields == 6)) is not None:
-        spans.append(spread)
+    if fields >= 4:
+        spread = curves_bands.spread_span(run, short=fields == 6) or Span("", "muted")
+        spans.append(spread._replace(text=spread.text + " " * (spread_cells - cell_len(spread.text))))
     if fields in (3, 5, 6):
         spans += [Span(" " + _("training") + " ", "muted"), figure("train_loss", 6)]
     if fields in (2, 3, 5, 6):
