@@ -259,6 +259,19 @@ def test_course_is_drawn_to_the_head_and_dimmed_after_the_cursor() -> None:
     assert len(course.text[1:]) == int(4 / 15 * len(whole)) + 1
 
 
+def test_a_peak_before_training_is_seen_in_the_course() -> None:
+    """It sets the axis; without it, the course is a line at the bottom, and nothing says why."""
+    norms = [[1e6, 1.0, 1.0, 1.0], *[[1.0, 1.0, 1.0, 1.0]] * 12]
+    peak, even = (
+        "".join(part.text for part in row[BAR + 3 : BAR + 5])[1:].rstrip()
+        for row in gradients.draw(view(with_norms(run_view(), norms, 12)), 52, 8).rows[1:3]
+    )
+    assert 2 * len(even) < 13  # a dot for more than one keyframe
+    assert ord(peak[0]) & 0x01  # the top left dot
+    assert all(ord(cell) & 0xC0 and not ord(cell) & 0x09 for cell in peak[1:])  # then the lowest
+    assert set(even) == {"⠤"}
+
+
 def test_ends_of_a_deep_network_stay_when_rows_are_cut() -> None:
     drawn = lines(view(run_view(layers=30, keyframes=2)), 80, 8)
     assert "linear 1" in drawn[1]
