@@ -619,7 +619,7 @@ def test_idx_finds_labels_that_are_zipped_when_images_are_not(tmp_path: Path) ->
         (idx(IMAGES), idx(LABELS[:5]), ["images-idx3", "6 samples", "labels-idx1", "5 targets"]),
         (idx(LABELS), idx(LABELS), ["images-idx3", "one dimension", "labels"]),
         (idx(IMAGES), idx(IMAGES), ["labels-idx1", "3 dimensions", "images"]),
-        (gzip.compress(idx(IMAGES))[:-20], idx(LABELS), ["images-idx3", "damaged or truncated gzip"]),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-20], idx(LABELS), ["images-idx3", "damaged or truncated gzip"]),
         (idx(IMAGES), None, ["labels-idx1-ubyte: No such file"]),
     ],
 )
