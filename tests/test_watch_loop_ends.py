@@ -25,7 +25,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 recorder = bntui.watch(model, optimizer, sys.argv[1], every=1, quiet=True)
 print("writer", recorder._course._writer._process.pid, flush=True)
 
