@@ -183,13 +183,13 @@ def test_a_list_tells_a_paused_training_from_one_that_runs(training: Training) -
     assert "● live  " in bntui("list", "--live").stdout
 
 
-def test_names_with_commas_are_told_apart_in_a_list(made: Path) -> None:
+def test_names_with_commas_and_those_of_forks_are_told_apart_in_a_list(made: Path) -> None:
     path = put(made, "commas.bntui")
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE run SET name = 'dropout, 0.1' WHERE run = 0")
         runs = [name for (name,) in database.execute("SELECT name FROM run ORDER BY run")]
-    assert f"({' · '.join(runs)}; " in bntui("list", "commas").stdout
-    assert "(no dropout · p = 0.2 · p = 0.5 · " in bntui("list", "dropout-rates").stdout
+    assert f"({' | '.join(runs)}; " in bntui("list", "commas").stdout
+    assert "(no dropout | p = 0.2 | p = 0.5 | " in bntui("list", "dropout-rates").stdout
 
 
 # --- delete ---

@@ -50,7 +50,7 @@ def list_(
         return
     if not live:
         print(_("Scenarios") if cards else _("No scenario contains these words"))
-        known = [(card.name, f"{card.problem or card.title}  ({' · '.join(card.runs)})") for card in cards]
+        known = [(card.name, f"{card.problem or card.title}  ({' | '.join(card.runs)})") for card in cards]
         for line in text_lines([Column(), Column()], known):
             say(f"  {line}")
     print(_heading(entries, live=live, chosen=bool(query)))
@@ -93,7 +93,7 @@ def _described(entry: ListedRecording) -> str:
         epochs = of if entry.growing else f"{of}, {ending_word(entry.ending)}"
     if entry.seeds > 1:
         epochs += "; " + ngettext("{count} seed", "{count} seeds", entry.seeds).format(count=entry.seeds)
-    what = entry.problem or f"{entry.title}  ({' · '.join(entry.runs)}; {epochs})"
+    what = entry.problem or f"{entry.title}  ({' | '.join(entry.runs)}; {epochs})"
     if entry.host:
         return f"● {_('live on {host}').format(host=entry.host)}  {what}"
     if entry.paused:
