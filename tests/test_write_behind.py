@@ -113,6 +113,20 @@ def test_training_goes_on_until_too_much_waits(tmp_path: Path, monkeypatch: pyte
         assert session.writer.keyframes == 6
 
 
+@pytest.mark.parametrize("engine", ["explicit", "autograd"])
+def test_what_waits_does_not_change_when_the_next_epoch_overwrites_the_samples(tmp_path: Path, engine: str) -> None:
+    session = begun(tmp_path / "x.bntui", TWO_RUNS, [("training.engine", engine)], behind=True)
+    with closing(session):
+        run = session.runs[0]
+        batch = run._epoch.next
+        taken = run.stepper.measured(batch.x, batch.y, run.step, 0.1)
+        before = {name: values.copy() for name, values in taken.evidence().arrays().items()}
+        batch.x.zero_()
+        after = taken.evidence().arrays()
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_a_full_disk_is_told_by_what_comes_next_and_the_rest_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
