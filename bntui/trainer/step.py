@@ -98,7 +98,6 @@ class Stepper:
             lr: learning rate; None to measure without an update, which leaves the network unchanged.
         """
         self._step = step
-        x = x.clone()  # the first stage may be a view of it, and the next epoch overwrites it before that is recorded
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
         averages = self.optimizer.copied()
         passes = self.engine.passes(x, y)

@@ -45,7 +45,7 @@ class Autograd:
             drawn.append(draw)
             return value
 
-        values = forward(self._stages, x, keep)
+        values = forward(self._stages, x.clone(), keep)  # the first may be a view of what the next epoch overwrites
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # excludes the flattened input
         answers = torch.autograd.grad(loss, (*asked, *self._parameters))

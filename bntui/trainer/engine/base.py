@@ -23,7 +23,7 @@ class Passes:
 
     loss: Tensor
     values: Sequence[Tensor]
-    """Output of every stage."""
+    """Output of every stage, in memory of its own: neither a later step nor the next epoch changes it."""
     gradients: Sequence[Tensor | None]
     """Gradient of the loss with respect to each of ``values``; None before the first layer, where none is computed."""
     parameter_gradients: Mapping[str, Tensor]
