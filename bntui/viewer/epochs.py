@@ -40,10 +40,15 @@ def window(view: View) -> Limits:
 
 
 def sampled(history: RunHistory, last: float, dots: int) -> tuple[IntArray, BoolArray]:
-    """The row of the history for each dot of an axis from 0 to ``last``, and a mask of the dots that have one."""
+    """The row of the history for each dot of an axis from 0 to ``last``, and a mask of the dots that have one.
+
+    The first of these has the first row: a peak before training, which sets the axis of a course, is seen.
+    """
     frames = history.frame_rows
     rows = cells.along(history.frames(), dots, last)
-    return frames[rows] if len(frames) else rows, rows >= 0
+    known = rows >= 0
+    rows[np.flatnonzero(known)[:1]] = 0
+    return frames[rows] if len(frames) else rows, known
 
 
 def past(run: RunView, last: float, width: int) -> int:

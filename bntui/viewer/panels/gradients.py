@@ -246,8 +246,6 @@ def _line(history: RunHistory, column: int, layer: int, width: int, end: float) 
     rows, known = epochs.sampled(history, end, 2 * width)
     lows, highs = _extents(history, column)
     low, high = _axis_of_course(float(lows[layer]), float(highs[layer]))
-    if known[:1].any():
-        rows = np.concatenate([history.frame_rows[:1], rows[1:]])  # a peak before training sets the axis: it is seen
     course = logarithms(history.layers[rows, layer, column])
     return cells.line(np.where(known, (course - low) / (high - low), np.nan))[0]
 
