@@ -39,9 +39,9 @@ def recorded(folder: Path, every: int, *overrides: tuple[str, Any]) -> Session:
     return session
 
 
-def ends_at_once(session: Session, step: int) -> bool:
+def ends_at_once(session: Session, step: int, *changes: tuple[str, Any]) -> bool:
     """Fork after a step, and see if the first keyframe is the last one."""
-    fork = session.fork(0, step, QUIET).index
+    fork = session.fork(0, step, [*QUIET, *changes]).index
     session.runs[-1].train_epoch(session.writer, never)
     with closing(Reader(session.writer.path)) as reader:
         history = reader.history(fork)
@@ -66,6 +66,13 @@ def test_forks_of_what_is_not_sound_end_at_once_and_others_do_not(tmp_path: Path
         assert last_sound(history, rows[-1]) == rows[bad - 1]
 
 
+def test_a_fork_with_other_layers_keeps_what_makes_it_diverge(tmp_path: Path) -> None:
+    session = recorded(tmp_path, 1, ("training.lr", 1e30))
+    with closing(session), closing(Reader(tmp_path / "x.bntui")) as reader:
+        last = int(reader.history(0).step[-1])
+        assert ends_at_once(session, last, ("network.hidden", [4, 5]))
+
+
 def foot(changes: str = "", **origin: Any) -> str:
     """The form of a fork at 80x24, after a learning rate was typed."""
     here = form()
@@ -82,3 +89,12 @@ def test_the_form_says_so_and_names_the_last_sound_epoch() -> None:
         )
         assert "at epoch 2.25." in said
     assert "last keyframe" not in foot(diverged=True, sound=None)
+
+
+def test_with_other_layers_the_form_says_that_it_may() -> None:
+    here = form()
+    here = replace(here, origin=replace(here.origin, diverged=True, sound=2.25))
+    here = typed(here, "network.hidden", "[20, 5]")
+    assert judge(here).valid
+    said = " ".join(" ".join(map(text, draw(here, judge(here), "Fork", 100, 24).rows)).split())
+    assert "what the fork keeps may make it diverge at once. The last keyframe with a finite one" in said

@@ -22,6 +22,7 @@ NEW_AVERAGES: Final = N_("The optimizer's averages are reset.")
 NEW_PATIENCE: Final = N_("Early stopping is reset.")
 PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are suggested; type any number.")
 DIVERGES: Final = N_("The loss is not finite here: the fork would diverge at once.")
+MAY_DIVERGE: Final = N_("The loss is not finite here: what the fork keeps may make it diverge at once.")
 SOUND: Final = N_("The last keyframe with a finite one is at epoch {epoch}.")
 FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
 FIRST_OWN: Final = N_("First, {setting}: type another value than the parent's.")
@@ -186,8 +187,12 @@ def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
         sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))
         return [(Span(line, "bad"),) for line in _lines(sentence, width)]
     plan, origin = verdict.plan, form.origin
-    if origin.diverged and plan is not None and not plan.structural:
-        told = [_(DIVERGES), *([] if origin.sound is None else [_(SOUND).format(epoch=epoch(origin.sound))])]
+    if origin.diverged and plan is not None:
+        sure = not plan.structural  # new parameters may outweigh those that are kept
+        told = [
+            _(DIVERGES if sure else MAY_DIVERGE),
+            *([] if origin.sound is None else [_(SOUND).format(epoch=epoch(origin.sound))]),
+        ]
         return [(Span(line, "bad"),) for line in _lines(" ".join(told), width)]
     if not verdict.differences:
         return [(Span(line, "good"),) for line in _lines(_(SAME_AGAIN), width)]
