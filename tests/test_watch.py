@@ -227,12 +227,14 @@ def test_what_follows_a_layer_is_found_by_the_order_of_calls(
             optimizer.step()
     info, frames = recorded(path)
     assert [(one.name, one.kind, one.norm, one.activation) for one in info.layers] == [
-        ("layer", "linear", "none", "none"), ("other", "linear", "none", "relu"), ("norm", "norm", "layer", "none"),
+        ("layer", "linear", "none", "none"), ("other", "linear", "none", "relu"), ("never", "linear", "none", "none"),
+        ("norm", "norm", "layer", "none"),
     ]  # fmt: skip
     assert len(frames) == 2
     told = capsys.readouterr().err
     assert "not seen: never" in told
-    assert "3 layers" in told
+    assert "4 layers" in told
+    assert all(frame.layers[2].uncalled and math.isnan(frame.layers[2].weight_norm) for frame in frames)
 
 
 def test_layers_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:

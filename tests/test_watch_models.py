@@ -247,27 +247,3 @@ def test_verdicts_are_on_the_layers_that_a_step_calls(tmp_path: Path) -> None:
     assert rows["heads.1"] == rows["heads.2"] == ["—", "—"]
     assert "—" not in rows["trunk"] + rows["heads.0"]
     assert "NaN" not in shown
-
-
-def test_layers_that_take_turns_are_recorded_in_the_steps_that_call_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.manual_seed(0)
-    model, path = Heads(), tmp_path / "run.bntui"
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    turns = [(0, 1), (2, 1), (0,), (2,), (0, 1, 2)]  # head 2 comes only after the first keyframe has fixed the layers
-    with bntui.watch(model, optimizer, path, every=1) as recorder:
-        for chosen in turns:
-            optimizer.zero_grad()
-            loss = model(torch.randn(8, 4), chosen).square().mean()
-            loss.backward()
-            optimizer.step()
-            recorder.step(loss=loss)
-    assert "bntui: not seen: heads.2" in capsys.readouterr().err
-    with closing(Reader(path)) as reader:
-        frames = [reader.keyframe(0, row) for row in reader.history(0).frame_rows.tolist()]
-    assert [frame.step for frame in frames] == [1, 2, 3, 4, 5]
-    for frame, chosen in zip(frames, turns, strict=True):
-        assert [layer.name for layer in frame.layers] == ["trunk", "heads.0", "heads.1"]
-        called = [math.isfinite(layer.activation_gradient_norm) for layer in frame.layers]
-        assert called == [True, 0 in chosen, 1 in chosen]

@@ -23,6 +23,7 @@ from bntui.recording.sentences import EventKind
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching.bad import BadSearch
+from bntui.watching.captured import ABSENT_IF_NOT_CALLED
 from bntui.watching.complaints import Complaints
 from bntui.watching.layers import MeasuredLayers, StepLayers
 from bntui.watching.losses import EpochLosses
@@ -291,13 +292,20 @@ class Course:
         return self._layers is not None
 
     def _begin(self, infos: Sequence[LayerInfo], layers: StepLayers) -> None:
-        """Tell readers of the layers, and later once a figure is measured that was not before."""
+        """Tell readers of the layers, and later once a figure is measured that was not before.
+
+        What is fixed about a layer is known from the step that first calls it.
+        """
         if self._layers is None:
             self._layers, self._absent = tuple(infos), layers.absent
             self._writer.begin(self.subject.info(self._infos), self.subject.budget)
         elif self._absent != layers.absent:
             absent = tuple(before & now for before, now in zip(self._absent, layers.absent, strict=True))
             if absent != self._absent:
+                self._layers = tuple(
+                    now if never >= ABSENT_IF_NOT_CALLED else before
+                    for before, now, never in zip(self._layers, infos, self._absent, strict=True)
+                )
                 self._absent = absent
                 self._writer.amend(self.subject.info(self._infos))
 

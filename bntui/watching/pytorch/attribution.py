@@ -100,7 +100,7 @@ class Attribution:
         """Places of layers in the order of the forward pass; those of checkpoints are among the calls backwards."""
         self._later: set[str] = set()
         """Modules that a pass called without gradients, as checkpoints do that are computed again backwards."""
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
         """Modules that were seen with gradients."""
         self.again: dict[str, int] = {}
         """Layers that were called more than once in a pass, and how often."""
@@ -137,11 +137,11 @@ class Attribution:
         """
         if not names:  # such as those of a dropout
             return not (self._later or self._backwards)
-        return self._later.isdisjoint(names) and not self._seen.isdisjoint(names)
+        return self._later.isdisjoint(names) and not self.seen.isdisjoint(names)
 
     def module(self, role: Role, module: nn.Module, entered: Tensor | None, out: Tensor | None) -> None:
         """See a module's call: the first tensors that entered and left it."""
-        self._seen.add(role.name)
+        self.seen.add(role.name)
         self._later.discard(role.name)
         if out is None:
             self.unseen.add(role.name)

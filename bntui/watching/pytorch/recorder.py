@@ -215,7 +215,8 @@ class Recorder:
             calls = sorted(capture.found.calls.values(), key=lambda call: capture.found.order[call.role.name])
             found, values = layers_of(calls, parameters, scale, self._infos)
         if found and not self._layers.names:
-            self._say(announced(found, self.path))
+            self._layers.begin(found, capture.found.seen, self._roles, self._optimizers)
+            self._say(announced(found, self._layers.names, self.path))
         layers = self._layers.of_step(found)
         self._layers.unseen |= capture.found.unseen | {f"{name}: sharded weight" for name in parameters.sharded}
         passes = capture.found.passes
@@ -375,7 +376,7 @@ class Recorder:
         whole = max(time.perf_counter() - self._began, 1e-9)
         if count := keyframes_in(self.path):  # a full disk has no room for all that was measured
             self._say(summed_up(count, self.path, self._spent / whole))
-        for sentence in not_seen(self._roles.values(), self._layers.names, self._layers.unseen):
+        for sentence in not_seen(self._roles.values(), self._layers.called, self._layers.unseen):
             self._say(sentence)
 
     def _say(self, sentence: str) -> None:

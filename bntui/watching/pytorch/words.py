@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bntui.text.language import _, ngettext
@@ -10,11 +10,16 @@ from bntui.watching.pytorch.measured import SeenLayer
 from bntui.watching.pytorch.roles import Role
 
 
-def announced(layers: Sequence[SeenLayer], path: Path) -> str:
-    """What is recorded, and about how large it is."""
+def announced(layers: Sequence[SeenLayer], names: Sequence[str], path: Path) -> str:
+    """What is recorded, and about how large it is.
+
+    Args:
+        layers: those of the first measured step.
+        names: of all layers of the recording.
+    """
     about = f"{max(1, round(sum(map(_bytes, layers)) / 1000))} kB"
     sentence = _("bntui: recording {layers} layers into {path}, about {size} for each keyframe")
-    return sentence.format(layers=len(layers), path=path, size=about)
+    return sentence.format(layers=len(names), path=path, size=about)
 
 
 def nothing_recorded(steps: int, call: str) -> str:
@@ -45,11 +50,11 @@ def summed_up(keyframes: int, path: Path, share: float) -> str:
     return sentence.format(count=keyframes, path=path, share=share)
 
 
-def not_seen(roles: Iterable[Role], names: Sequence[str], unseen: set[str]) -> Iterator[str]:
+def not_seen(roles: Iterable[Role], names: Collection[str], unseen: set[str]) -> Iterator[str]:
     """What the recording lacks, if it lacks something.
 
     Args:
-        names: the layers that it has.
+        names: the layers that were called in a measured step.
         unseen: what else could not be seen, in words.
     """
     never = {role.name for role in roles if role.part == "main" and role.measured} if names else set()
