@@ -193,6 +193,27 @@ def test_passes_and_updates_are_those_of_pytorch(
         double.load(made.state())
 
 
+@pytest.mark.parametrize("kind", [Explicit, Autograd])
+@pytest.mark.parametrize("features", [2, 5, 7, 64])
+def test_a_measured_step_has_the_bits_of_a_bare_one(kind: type[Explicit | Autograd], features: int) -> None:
+    # mini-batches are views of the epoch's samples, and kernels may round by where in memory a view begins
+    random = torch.Generator().manual_seed(features)
+    x, y = torch.randn((400, features), generator=random), torch.randint(0, 3, (400,), generator=random)
+    training = Training(optimizer="sgd", lr=0.01, momentum=0.9)
+    networks = [build(NetworkConfig(hidden=(4, 13)), (features,), 3, 1, CPU) for _ in range(2)]
+    bare, measured = (kind(training, "classification", network, no_draw, CPU) for network in networks)
+    for start in range(0, 390, 13):
+        batch = x[start : start + 13], y[start : start + 13]
+        with bare.training():
+            bare.learn(*batch)
+            bare.optimizer.step(0.01)
+        measured.passes(*batch)
+        measured.optimizer.step(0.01)
+        for one, other in zip(bare.optimizer.state().items(), measured.optimizer.state().items(), strict=True):
+            assert one[0] == other[0]
+            assert torch.equal(one[1], other[1]), (start, one[0])
+
+
 def layered(kind: type[Explicit | Autograd], training: Training) -> tuple[Explicit | Autograd, Network]:
     network = build(NetworkConfig(hidden=(6, 5), norm="layer"), (1, 8, 8), 5, 1, CPU)
     return kind(training, "classification", network, no_draw, CPU), network

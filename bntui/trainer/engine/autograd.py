@@ -45,7 +45,7 @@ class Autograd:
             drawn.append(draw)
             return value
 
-        values = forward(self._stages, x.clone(), keep)  # the first may be a view of what the next epoch overwrites
+        values = forward(self._stages, x, keep)
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # excludes the flattened input
         answers = torch.autograd.grad(loss, (*asked, *self._parameters))
@@ -54,4 +54,8 @@ class Autograd:
         for name, parameter in self._named.items():
             parameter.grad = named[name]
         draws = dict(zip((at for at, stage in enumerate(self._stages) if stage.kind in DRAWN), drawn, strict=True))
-        return Passes(loss.detach(), values, [of_value.get(id(value)) for value in values], named, draws)
+        gradients = [of_value.get(id(value)) for value in values]
+        # the next epoch overwrites the samples; a step by a copy of them might differ in the last bit from one by them
+        of_samples = x.untyped_storage().data_ptr()
+        kept = [one.clone() if one.untyped_storage().data_ptr() == of_samples else one for one in values]
+        return Passes(loss.detach(), kept, gradients, named, draws)
