@@ -86,3 +86,22 @@ def test_another_step_is_found(recording: Path, tmp_path: Path, later: int) -> N
         forger.retell(forged, "diverged", run, step_=step + later)
         failures = audit(forged).ledger.failures
         assert any(one.figure == "diverged, step" for one in failures), (run, step)
+
+
+@pytest.mark.parametrize("units", [[4], [3, 3]])
+def test_a_gradient_beyond_single_precision_is_true(tmp_path: Path, units: list[int]) -> None:
+    draw = np.random.default_rng(len(units))
+    x = draw.standard_normal((40, 2)).astype(np.float32)
+    y = x[:, 0].copy()
+    y[:30:3] = 3e38  # twice the residual is beyond single precision, the residual is not
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    path, text = tmp_path / "x.bntui", SCENARIO.format(data=tmp_path / "d.npz", every=1)
+    session = Session.begin(parse(text, file="x", overrides=[("data.batch_size", 1), ("network.hidden", units)]), path)
+    with closing(session):
+        while not session.over:
+            session.epoch(never)
+    with closing(Reader(path)) as reader:
+        rows = reader.history(0).frame_rows.tolist()
+        sizes = [reader.keyframe(0, row).layers[-1].activation_gradient_norm for row in rows]
+    assert np.isinf(sizes).any()
+    assert not audit(path).ledger.failures

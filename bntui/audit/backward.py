@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import FIRST_ORDER, Bounded, carried, euclidean, smaller, tightened
+from bntui.audit.bounded import FIRST_ORDER, LARGEST, Bounded, carried, euclidean, smaller, tightened
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State, of_scale, through_time
@@ -151,7 +151,8 @@ def _conv(at: Passing) -> Back:
 
     # sums at most k² values: one rounding each, and a norm at most k times as large
     places = weight.shape[2] * weight.shape[3]
-    lost = places * back.unit * gathered(back.reach)
+    size = gathered(back.reach)
+    lost = np.where(size > LARGEST, np.inf, places * back.unit * size)
     error = gathered(back.error) + lost
     norm = np.sqrt(places) * back.norm + float(np.sqrt((lost * lost).sum()))
     moved = [] if back.trials is None else [np.stack([gathered(trial) for trial in back.trials])]

@@ -190,8 +190,9 @@ class Bounded:
         return Bounded(wide, np.zeros_like(wide), np.zeros(()), self.unit)
 
     def _rounding(self, value: Values, grown: Values | float) -> Values:
-        result: Values = self.unit * (np.abs(value) + grown) + TINY * (value != 0)
-        return result
+        reach = np.abs(value) + grown
+        result: Values = self.unit * reach + TINY * (value != 0)
+        return result if (reach <= LARGEST).all() else np.where(reach <= LARGEST, result, np.inf)
 
     def _result(
         self,
