@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import FIRST_ORDER, LARGEST, Bounded, carried, euclidean, smaller, tightened
+from bntui.audit.bounded import FIRST_ORDER, LARGEST, Bounded, carried, euclidean, smaller, tightened, unknown
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State, of_scale, through_time
@@ -66,18 +66,24 @@ class ForwardPass:
 
 def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
     """Loss of each sample: log-sum-exp of its logits minus the logit of its class."""
-    top = logits.value.max(1, keepdims=True)
-    whole = np.log(np.exp(logits.value - top).sum(1)) + top[:, 0]
-    at = np.arange(len(top)), classes
+    at = np.arange(len(logits.value)), classes
+
+    def whole(values: Values) -> Values:
+        top = values.max(-1, keepdims=True)
+        summed: Values = np.log(np.exp(values - top).sum(-1)) + top[..., 0]
+        return summed
+
+    value = whole(logits.value) - logits.value[at]
     # log Σ exp changes by no more than the logit that changes most
-    span = np.abs(top[:, 0]) + np.abs(whole) + np.abs(logits.value[at]) + np.log(logits.shape[1])
-    rounding = 2 * ULPS * logits.unit * span
+    span = np.abs(logits.value.max(1)) + np.abs(whole(logits.value)) + np.abs(logits.value[at])
+    rounding = 2 * ULPS * logits.unit * (span + np.log(logits.shape[1]))
     error = logits.error.max(1) + logits.error[at] + rounding
     moved = []
-    if logits.trials is not None:
-        share = np.exp(logits.value - whole[:, None])
-        moved.append((share * logits.trials).sum(2) - logits.trials[:, at[0], at[1]])
-    return tightened(whole - logits.value[at], error, np.asarray(np.inf), logits.unit, carried(rounding, *moved))
+    if logits.trials is not None:  # to all orders: over balanced classes, those of the first order cancel
+        shifted = logits.value + logits.trials
+        there = whole(shifted) - shifted[:, at[0], at[1]] - value
+        moved.append(unknown(there, logits.trials.sum(2)))
+    return tightened(value, error, np.asarray(np.inf), logits.unit, carried(rounding, *moved))
 
 
 def squared_error(output: Bounded, target: Values) -> Bounded:
@@ -96,8 +102,8 @@ def loss_gradient(task: str, output: Bounded, target: Values) -> Bounded:
     rounding = (softmax(Bounded.exact(output.value, output.unit))[1] + 2 * output.unit) / count
     moved = []
     if output.trials is not None:
-        mean = (share * output.trials).sum(2, keepdims=True)
-        moved.append(share * (output.trials - mean) / count)
+        there = _softmax(output.value + output.trials) - share
+        moved.append(unknown(there, np.broadcast_to(output.trials.sum(2, keepdims=True), there.shape)) / count)
     share[np.arange(count), target] -= 1
     error = (error + 2 * output.unit * np.abs(share)) / count
     return tightened(share / count, error, np.asarray(np.inf), output.unit, carried(rounding, *moved))
@@ -109,16 +115,21 @@ def softmax(logits: Bounded) -> tuple[Values, Values]:
     Errors δ in the logits change a probability by a factor within exp(±2 max δ).  float32 computes
     exp(x - max - log Σ), whose exponent carries the rounding errors of its terms.
     """
+    share = _softmax(logits.value)
     top = logits.value.max(1, keepdims=True)
-    away = np.exp(logits.value - top)
-    whole = away.sum(1, keepdims=True)
-    share: Values = away / whole
+    whole = np.exp(logits.value - top).sum(1, keepdims=True)
     below = np.abs(logits.value - top)
     exponent = logits.unit * (4 * below + 4 * np.log(whole) + 3 * ULPS + logits.shape[1])
     exponent = exponent + 2 * logits.error.max(1, keepdims=True)
     error = np.fmin(share * np.expm1(np.minimum(exponent, 50)), 1.0)
     known = np.isfinite(logits.reach).all(1, keepdims=True)  # otherwise float32 may have produced NaN
     return share, np.where(known, error, np.inf)
+
+
+def _softmax(values: Values) -> Values:
+    away = np.exp(values - values.max(-1, keepdims=True))
+    share: Values = away / away.sum(-1, keepdims=True)
+    return share
 
 
 def _linear(at: Passing) -> Back:

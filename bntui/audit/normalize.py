@@ -168,12 +168,19 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
 
 
 def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
-    """Error due to float32's range: PyTorch sums d · x before it multiplies by s³, s = 1 / sqrt(var + ε)."""
+    """Error due to float32's range.
+
+    With s = 1 / sqrt(var + ε), PyTorch sums d · x before it multiplies by s³, divides by the count, and multiplies by
+    x; and it sums d before it multiplies by s and divides.
+    """
     sums = of.count * (d.reach * of.raw).mean(of.axes, keepdims=True)
+    factor = np.maximum(of.inverse.value + of.inverse.error, 1.0)
+    plain = of.count * d.reach.mean(of.axes, keepdims=True)
+    largest = np.maximum(sums * factor**3 * np.maximum(of.raw, 1.0), plain * factor)
     vanished = of.inverse.value**3 < TINY
     lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)
     lost = lost + FEW * TINY * of.raw * (d.reach.max(of.axes, keepdims=True) > 0)  # the sum times s³ multiplies x
-    return np.where(sums <= LARGEST, lost, np.inf)
+    return np.where(largest <= LARGEST, lost, np.inf)
 
 
 def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost: Values) -> Values | None:
