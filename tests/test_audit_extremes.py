@@ -159,6 +159,6 @@ def test_gradients_of_large_inputs_lie_within_the_bounds(power: int) -> None:
     leaf = torch.from_numpy(x).requires_grad_()
     torch.nn.functional.layer_norm(leaf, (2,), eps=1e10).backward(torch.from_numpy(d))  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
-    ours = backward(standardize(Bounded.exact(x), (1,), 1e10), Bounded.exact(d), centered=False)
+    ours = backward(standardize(Bounded.exact(x), (1,), 1e10), Bounded.exact(d), Bounded.exact(d), centered=False)
     assert (np.abs(leaf.grad.numpy() - ours.value) <= ours.error).all()
     assert power < -10 or ours.error.max() < 1e-8 * 10.0**power

@@ -175,7 +175,8 @@ def _norm(at: Passing) -> Back:
     of = normalize.standardized(stage, at.x)
     weight = at.state[stage.name("weight")]
     inner = at.d * normalize.per_feature(stage, weight, at.x.value.ndim)
-    back = normalize.backward(of, normalize.arranged(stage, inner), centered=centered).reshape(*at.x.shape)
+    arranged = (normalize.arranged(stage, each) for each in (inner, at.d))
+    back = normalize.backward(of, *arranged, centered=centered).reshape(*at.x.shape)
 
     def by_feature(values: Values) -> Values:
         return _by_feature(stage, values.reshape(at.x.shape))

@@ -137,10 +137,11 @@ def _plain(value: Values, error: Values, unit: float, trials: Values | None) -> 
     return tightened(value, error, np.asarray(euclidean(error)), unit, trials)
 
 
-def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
+def backward(of: Standardized, d: Bounded, unscaled: Bounded, *, centered: bool) -> Bounded:
     """The gradient of x from that of x̂, without its components along a shift or a scaling of x.
 
     Args:
+        unscaled: the gradient of γ x̂, which kernels may multiply by γ at the end.
         centered: True if the sums run over d (x - mean), as in batch normalization; layer and group normalization
             subtract sums over d x and over d.
     """
@@ -156,7 +157,7 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
     lost = (of_sum(of.count + FEW, d, of.values) * magnitude + FEW * unit * (d.reach + magnitude)) * largest
     lost += largest * (off_x * np.abs(along) + size * (d.reach * off_x).mean(axes, keepdims=True))
     lost += of.inverse.error * np.abs(inner) + TINY * (magnitude != 0)
-    lost += _beyond_range(of, d, along)
+    lost += _beyond_range(of, d, along, np.maximum(d.reach, unscaled.reach))
     grown = 0.0
     norm = np.asarray(euclidean(lost))
     if not d.is_exact:
@@ -167,15 +168,18 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
     return tightened(value, grown + lost, norm, unit, _tried_back(of, d, inner, along, lost))
 
 
-def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
+def _beyond_range(of: Standardized, d: Bounded, along: Values, reach: Values) -> Values:
     """Error due to float32's range.
 
     With s = 1 / sqrt(var + ε), PyTorch sums d · x before it multiplies by s³, divides by the count, and multiplies by
-    x; and it sums d before it multiplies by s and divides.
+    x; and it sums d before it multiplies by s and divides.  It multiplies by γ, which may be 0, before or after that.
+
+    Args:
+        reach: magnitudes of the gradient with or without γ, whichever is larger.
     """
-    sums = of.count * (d.reach * of.raw).mean(of.axes, keepdims=True)
+    sums = of.count * (reach * of.raw).mean(of.axes, keepdims=True)
     factor = np.maximum(of.inverse.value + of.inverse.error, 1.0)
-    plain = of.count * d.reach.mean(of.axes, keepdims=True)
+    plain = of.count * reach.mean(of.axes, keepdims=True)
     largest = np.maximum(sums * factor**3 * np.maximum(of.raw, 1.0), plain * factor)
     vanished = of.inverse.value**3 < TINY
     lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)

@@ -239,7 +239,7 @@ def _lstm_back(
     inner = shown
     if step.cell_normed is not None:
         centered = stage.info.norm == "batch"
-        inner = backward(step.cell_normed, shown * state[stage.name("norm_cell.weight")], centered=centered)
+        inner = backward(step.cell_normed, shown * state[stage.name("norm_cell.weight")], shown, centered=centered)
     d_cell = inner if cell is None else inner + cell
     gates = concatenated(
         [
@@ -273,7 +273,8 @@ def through_time(
         back = CELLS_BACK[stage.info.cell](stage, step, states[:, number], arrived, cell, state)
         inner = back.hidden
         if step.normed is not None:
-            inner = backward(step.normed, back.hidden * state[stage.name("norm.weight")], centered=centered)
+            scaled = back.hidden * state[stage.name("norm.weight")]
+            inner = backward(step.normed, scaled, back.hidden, centered=centered)
         ahead, cell = matmul(inner, weight, back.before), back.cell
         carried.append(back)
         hidden_gradients.append(inner)
