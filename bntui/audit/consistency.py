@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.bounded import TINY, UNIT
+from bntui.audit.bounded import LARGEST, TINY, UNIT
 from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
@@ -232,6 +232,9 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     near_square = 8 * UNIT * size * size + TINY  # variances are kept in float32
     ledger.compare(VARIANCE, place, "pre_norm.std²", entered.std**2, total, Margin(near_square, size**2))
     if layer.normalized is None or noisy or not math.isfinite(layer.normalized.std):
+        return
+    each = int(entered.counts.sum()) // len(var)
+    if not (each * var <= LARGEST).all():  # the sum of squares may have been infinite, and x̂ 0
         return
     beta, gamma = np.broadcast_to(of.beta, mean.shape), np.broadcast_to(of.gamma, mean.shape)
     spread = np.square(gamma, dtype=np.float64) * (var / (var + of.eps))
