@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.command import CommandPalette
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -839,3 +840,22 @@ async def test_the_legend_says_which_layer_is_the_worst_and_why(
             assert "❯" not in shown(pilot, "strip")
     finally:
         language.use("en")
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("size", [(80, 2), (80, 4), (10, 30), (1, 1)])
+async def test_commands_are_offered_where_a_row_of_them_fits(size: tuple[int, int]) -> None:
+    """Textual's list of commands raises where it has no row, and its page is turned."""
+    async with start().run_test(size=BIG) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await pilot.press("down")
+        await pilot.resize_terminal(*size)
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        await pilot.press("ctrl+p", "down", "pagedown", "pageup")
+        assert isinstance(pilot.app.screen, LabScreen)
+        await pilot.resize_terminal(*BIG)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await pilot.press("down", "pagedown", "pageup")

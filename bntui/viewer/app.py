@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from textual import events
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.geometry import Size
 from textual.screen import Screen
 
 from bntui.errors import BntuiError
@@ -24,7 +26,7 @@ from bntui.text.language import N_, _
 from bntui.text.themes import THEMES
 from bntui.viewer import goodbye, opening
 from bntui.viewer.draw.theme import OWN, Palette, palette_of, textual_theme
-from bntui.viewer.layout import MOST_TIMELINE_ROWS
+from bntui.viewer.layout import MOST_TIMELINE_ROWS, SMALLEST
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.terminal.ground import dark_by_variable
 from bntui.viewer.terminal.line import PacedApp, Parted
@@ -216,8 +218,12 @@ class LabApp(PacedApp[BntuiError]):
         return (*of_keys(screen), *commands(super().get_system_commands(screen)))
 
     def action_command_palette(self) -> None:
-        if not isinstance(self.screen, CommandPalette):
+        if not isinstance(self.screen, CommandPalette) and _has_room(self.size):
             self.push_screen(CommandPalette(placeholder=_(SEARCH), id="--command-palette"))
+
+    def on_resize(self, event: events.Resize) -> None:
+        if isinstance(self.screen, CommandPalette) and not _has_room(event.size):
+            self.screen.dismiss()
 
     async def action_quit(self) -> None:
         """Quit through the screen's own ``quit``, which first ends what has to be ended."""
@@ -227,3 +233,8 @@ class LabApp(PacedApp[BntuiError]):
                 leave()
                 return
         self.exit()
+
+
+def _has_room(size: Size) -> bool:
+    """False on a screen that is too small for anything; Textual's list of commands fails where it has no row."""
+    return size.width >= SMALLEST[0] and size.height >= SMALLEST[1]
