@@ -1,12 +1,13 @@
 """Audits recordings of random scenarios that were really trained, to find false accusations.
 
-    python -m benchmarks.honest --count 2800 [--small] [--first 0] [--seed 0] [--jobs 2] [--json]
-    python -m benchmarks.honest --case 1234 [--small] [--seed 0] [--keep FOLDER]
+    python -m benchmarks.honest --count 2800 [--small | --diverging] [--first 0] [--seed 0] [--jobs 2] [--json]
+    python -m benchmarks.honest --case 1234 [--small | --diverging] [--seed 0] [--keep FOLDER]
 
 A case's number and the seed determine everything: data, layers, activations, normalization, initialization, optimizer,
 schedule, early stopping, recording budget, where the run is interrupted and resumed, and what is forked and where.
-``--small`` draws the same kinds with fewer samples, units, and epochs, in a fifth of the time.  ``--case`` repeats one
-case and prints what failed.  Exits 1 if any recording failed its audit.
+``--small`` draws the same kinds with fewer samples, units, and epochs, in a fifth of the time; ``--diverging`` draws
+small ones whose steps are so large that most losses become infinite or NaN.  ``--case`` repeats one case and prints
+what failed.  Exits 1 if any recording failed its audit.
 """
 
 from __future__ import annotations
@@ -232,6 +233,20 @@ def small(number: int, seed: int) -> Case:
     return replace(made, source=source, settings=settings, interruptions=made.interruptions[:1], forks=forks)
 
 
+def diverging(number: int, seed: int) -> Case:
+    """Like :func:`small`, with steps, or a decay of the weights, that end in infinite values, often within an epoch."""
+    made, rng = small(number, seed), random.Random(f"diverging {seed}/{number}")
+    settings = made.settings | {
+        "record.every": rng.choice([1, 2, 3, 7, "epoch"]),
+        "data.batch_size": rng.choice([1, 2, 3]),
+    }
+    if rng.random() < 0.8:
+        settings["training.lr"] = 10.0 ** rng.choice([1, 2, 4, 8, 15, 25, 35])
+    else:
+        settings["training.weight_decay"] = 10.0 ** rng.choice([2, 10, 20, 30])
+    return replace(made, settings=settings)
+
+
 def case(number: int, seed: int) -> Case:
     """The case with this number; deterministic."""
     rng = random.Random(f"{seed}/{number}")
@@ -356,9 +371,11 @@ def main() -> int:
     made.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     made.add_argument("--case", type=int)
     made.add_argument("--keep", type=Path)
-    made.add_argument("--small", action="store_true")
+    kinds = made.add_mutually_exclusive_group()
+    kinds.add_argument("--small", dest="draw", action="store_const", const=small, default=case)
+    kinds.add_argument("--diverging", dest="draw", action="store_const", const=diverging)
     options = made.parse_args()
-    draw = small if options.small else case
+    draw = options.draw
     if options.case is not None:
         with tempfile.TemporaryDirectory() as folder:
             what = draw(options.case, options.seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.honest import case, judged, small, summary
+from benchmarks.honest import case, diverging, judged, small, summary
 from tests.spread import ALL
 
 FOUND = ((0, 3, 38, 57, 94, 104, 109, 127, 1004, 1244, 1651, 2229, 20169), (1, 13), (7, 495), (31, 553))
@@ -19,6 +19,8 @@ FOUND_SMALL = ((11, 2772), (777, 247), (777, 1440), (99, 8504))
 """Likewise, of the small ones: 2/3, a constant that float32 rounds; overflow in layer normalization's backward pass; a
 loss over balanced classes, in which errors cancel to first order; a gradient that overflows before γ, which is 0,
 multiplies it."""
+FOUND_DIVERGING = ((5, 118),)
+"""Likewise, of those that diverge: averages below float32's range, which Adam divides by ε."""
 LONG = ((0, 12, 134, 861, 1032, 1069, 1168, 1333, 2284, 20118, 20121, 20162),)
 """Likewise; each takes many seconds, so that they are tried with ``BNTUI_ALL=1``."""
 ASKED = FOUND + LONG if ALL else FOUND
@@ -36,6 +38,17 @@ def test_an_honest_recording_that_was_accused_once_is_true(seed: int, number: in
 @pytest.mark.parametrize(("seed", "number"), FOUND_SMALL)
 def test_a_small_recording_that_was_accused_once_is_true(seed: int, number: int, tmp_path: Path) -> None:
     assert not judged(small(number, seed), tmp_path).failures
+
+
+@pytest.mark.parametrize(("seed", "number"), FOUND_DIVERGING)
+def test_a_diverging_recording_that_was_accused_once_is_true(seed: int, number: int, tmp_path: Path) -> None:
+    assert not judged(diverging(number, seed), tmp_path).failures
+
+
+def test_diverging_recordings_are_true(tmp_path: Path) -> None:
+    tried = (judged(diverging(number, 6), tmp_path) for number in count())
+    made = list(islice((one for one in tried if not one.refused), EACH))
+    assert [(one.number, one.failures[:2]) for one in made if one.failures] == []
 
 
 @pytest.mark.parametrize("share", range(SHARES))

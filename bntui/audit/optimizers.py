@@ -107,6 +107,7 @@ def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
     # both averages are sums of two products with relative rounding errors, then divided
     size = np.fmin(most_apart, (np.abs(a) + b * g.reach) / lowest)
     rounding = FEW * g.unit * (size + np.abs(value) + reach * (g.error > 0)) + TINY
+    rounding = rounding + np.where((a != 0) | (g.reach > 0), TINY / lowest, 0.0)  # averages below float32's range
     rounding = np.where(c + d * g.reach**2 > LARGEST, np.inf, rounding)
     return tightened(value, grown + rounding, np.asarray(np.inf), g.unit)
 
