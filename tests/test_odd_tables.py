@@ -39,6 +39,10 @@ def below(header: str, values: np.ndarray, *, word: bool = False, mark: str = ".
         ("0.5,1.0,2.0,4.0", COUNTS, False),
         ("2019,2019,2020,2020,kind", VALUES, True),
         ("100,200,300,400", COUNTS, False),
+        ("10,20,30,40", COUNTS, False),
+        ("0.1,0.2,0.3,0.4", VALUES, False),
+        ("-0.4,-0.2,0.0,0.2,kind", VALUES, True),
+        ("-20,-10,10,20", VALUES, False),
     ],
 )
 def test_years_days_and_wavelengths_above_a_table_are_no_sample(
@@ -52,13 +56,32 @@ def test_years_days_and_wavelengths_above_a_table_are_no_sample(
 
 
 @pytest.mark.parametrize(
-    "first", ["5,3,1,0", "-5.5,3.25,1.5,0.5", "0,0,0,0", "1.5,2.5,3.5,4.5", "0.001,0.002,0.5,0.75"]
+    "first", ["5,3,1,0", "-5.5,3.25,1.5,0.5", "0,0,0,0", "1.5,2.5,3.75,4.5", "0.001,0.002,0.5,0.75"]
 )
 def test_a_first_sample_is_no_header(first: str, tmp_path: Path) -> None:
     wide = VALUES * 10
     data = read(tmp_path, below(first, wide))
     assert (len(data), data.features[0]) == (21, "column 1")
     np.testing.assert_array_equal(data.x[0], np.array(first.split(",")[:3], float))
+
+
+def test_a_first_sample_in_equal_steps_is_one_like_others(tmp_path: Path) -> None:
+    counted = np.array([3, 1, 5, 2, 4])[:, None] + np.arange(4)
+    data = read(tmp_path, rows(*(",".join(map(str, row)) for row in counted.tolist())))
+    np.testing.assert_array_equal(data.x, counted[:, :3])
+
+
+@pytest.mark.parametrize("columns", [[0.1, 0.2, 0.3, 0.4], [-1, 0, 1, 2], [2020, 2030, 2031, 2035], list("abcd")])
+def test_numbers_above_an_index_that_pandas_writes_are_names(columns: list[Any], tmp_path: Path) -> None:
+    indexed = (f"{number},{','.join(map(str, row))}" for number, row in enumerate(VALUES.tolist()))
+    data = read(tmp_path, rows(",".join(["", *map(str, columns)]), *indexed))
+    assert data.features == tuple(map(str, columns[:3]))
+    np.testing.assert_array_equal(data.x, VALUES[:, :3])
+    np.testing.assert_array_equal(data.y[:, 0], VALUES[:, 3].astype(np.float32))
+
+
+def test_a_value_missing_in_the_first_sample_makes_it_no_header(tmp_path: Path) -> None:
+    assert "row 1, column 'column 1': empty" in refused(tmp_path, ",5.5,6.5\n2,2.5,3.5\n3,5.1,6.1\n4,8.1,9.2\n")
 
 
 def test_dates_above_numbers_are_names(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | No
     over_numbers = [index for index in words if over_number(index)]
     if not numbers:
         return _judged_words(words, recurring, over_numbers)
+    if _numbers_rows(first, columns):
+        return True
     labels, below = [first[index] for index in numbers], [columns[index] for index in numbers]
     from_zero = labels == [str(number) for number in range(len(labels))] and numbers[-1] == numbers[0] + len(labels) - 1
     never_whole = [not any(map(_is_whole, column)) for column in below]
@@ -161,6 +163,15 @@ def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | No
     if whole and (all(never_whole) or (from_zero and len(labels) > 1)):
         return True
     return None if whole or alien or (len(labels) > 1 and _unlike(labels, below)) else False
+
+
+def _numbers_rows(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """True if only the first column has no name, and counts the rows below: pandas' index beside names of numbers."""
+    if first[0] or len(first) < 2 or not all(first[1:]):
+        return False
+    below = columns[0]
+    start = int(below[0]) if below and below[0] in ("0", "1") else None
+    return start is not None and list(below) == [str(number) for number in range(start, start + len(below))]
 
 
 def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: Sequence[int]) -> bool | None:
@@ -183,22 +194,37 @@ def _judged_numbers(first: Sequence[str], from_zero: bool, unlike: bool, never_w
 def _unlike(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
     """True if increasing numbers differ from all those below them, as years, days and wavelengths in a header do.
 
-    They are written otherwise (with a decimal mark, or without one), or are outside the range of their columns: above
-    it, or anywhere in equal steps.
+    They are written otherwise (with a decimal mark, or without one), or are above the range of their columns, or rise
+    in equal steps: outside that range, or at least four of them where no row below does so.
     """
     values = [_value(label) for label in labels]
     steps = [after - before for before, after in pairwise(values)]
     if not all(step > 0 for step in steps):
         return False
     unsigned = ({_is_whole(cell.lstrip("+-")) for cell in column} for column in columns)
-    if all(_is_whole(label) not in found for label, found in zip(labels, unsigned, strict=True)):
+    if all(_is_whole(label.lstrip("+-")) not in found for label, found in zip(labels, unsigned, strict=True)):
         return True
     ranges = [(min(found), max(found)) for found in map(_values, columns) if found]
     if len(ranges) < len(values):
         return False
     above = all(value > high for value, (_low, high) in zip(values, ranges, strict=True))
     outside = all(not low <= value <= high for value, (low, high) in zip(values, ranges, strict=True))
-    return above or (outside and max(steps) - min(steps) <= 1e-6 * max(steps))
+    return above or (_are_equal(steps) and (outside or not _any_row_in_steps(columns)))
+
+
+def _are_equal(steps: Sequence[float]) -> bool:
+    return max(steps) - min(steps) <= 1e-6 * max(steps)
+
+
+def _any_row_in_steps(columns: Sequence[Sequence[str]]) -> bool:
+    """True if a row of values rises in equal steps, too, or if there are too few columns or rows to tell."""
+    if len(columns) < 4 or len(columns[0]) < 4:
+        return True
+    for row in zip(*columns, strict=True):
+        steps = [_value(after) - _value(before) for before, after in pairwise(row)]
+        if all(step > 0 for step in steps) and _are_equal(steps):
+            return True
+    return False
 
 
 def _values(column: Sequence[str]) -> list[float]:
