@@ -179,7 +179,7 @@ def test_classes_that_differ_in_spaces_are_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (gzip.compress(b"a,b\n1,2\n", mtime=0), "compressed; unpack it first, for example with gunzip"),
+        (gzip.compress(gzip.compress(b"a,b\n1,2\n")), "compressed; unpack it first, for example with gunzip"),
         (b"PK\x03\x04" + bytes(64), "Excel (.xlsx) / ZIP, not a text table; save it as CSV"),
         (b"PAR1" + bytes(64), "Parquet, not a text table"),
         (b"\x93NUMPY\x01\x00" + bytes(64), "NumPy (.npy), not a text table"),
@@ -190,7 +190,13 @@ def test_other_formats_are_named(content: bytes, told: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("source", "told"), [("t.csv.gz", "unpack it first"), ("t.XLSX", "save it as CSV"), ("t.parquet", "save it as CSV")]
+    ("source", "told"),
+    [
+        ("t.csv.bz2", "unpack it first"),
+        ("t.npz.gz", "unpack it first"),
+        ("t.XLSX", "save it as CSV"),
+        ("t.parquet", "save it as CSV"),
+    ],
 )
 def test_a_name_of_another_format_says_what_to_do(source: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):

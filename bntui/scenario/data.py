@@ -15,12 +15,12 @@ def _source(value: str) -> str:
     if kind_of(value) is not None:
         return single_line(value)
     if value.lower().endswith(PACKED_SUFFIXES):
-        raise refusal(_("unpack it first; compressed tables are not read"))
+        raise refusal(_("unpack it first; of compressed files, only tables and IDX files with .gz are read"))
     if value.lower().endswith(SHEET_SUFFIXES):
         raise refusal(_("save it as CSV first; this format is not read"))
     sentence = _(
-        "allowed: {names}, or a path ending in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or -ubyte,"
-        " -ubyte.gz, .idx, .idx.gz (IDX files)"
+        "allowed: {names}, or a path ending in .csv, .tsv, .tab, .txt, .dat, .data (tables, also with .gz), .npz, or"
+        " -ubyte, -ubyte.gz, .idx, .idx.gz (IDX files)"
     )
     raise refusal(sentence.format(names=", ".join(BUILTIN_DATA)), allowed=BUILTIN_DATA)
 
@@ -37,8 +37,8 @@ class Data(Table):
     """``[data]``: the data that the networks learn from."""
 
     source: Annotated[str, AfterValidator(_source)] = Field(
-        description="A built-in name, or the path of a table (.csv, .tsv, .txt, ...), an .npz file, or an IDX file"
-        " (images), relative to the scenario file."
+        description="A built-in name, or the path of a table (.csv, .tsv, .txt, ..., also with .gz), an .npz file, or"
+        " an IDX file (images), relative to the scenario file."
     )
     labels: Line | None = Field(
         None,

@@ -10,9 +10,11 @@ BUILTIN_DATA: Final = (
     "line", "sine",
 )  # fmt: skip
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
+GZIPPED: Final = ".gz"
+"""After the suffix of a table."""
 NPZ_SUFFIX: Final = ".npz"
 IDX_SUFFIXES: Final = ("-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
-PACKED_SUFFIXES: Final = (".gz", ".zip", ".bz2", ".xz", ".zst")
+PACKED_SUFFIXES: Final = (GZIPPED, ".zip", ".bz2", ".xz", ".zst")
 SHEET_SUFFIXES: Final = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl", ".arff", ".md")
 PATHS: Final = ("data.source", "data.labels")
 """Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
@@ -25,7 +27,7 @@ def kind_of(source: str) -> SourceKind | None:
     if source in BUILTIN_DATA:
         return "built-in"
     name = source.lower()
-    if name.endswith(TABLE_SUFFIXES):
+    if name.removesuffix(GZIPPED).endswith(TABLE_SUFFIXES):
         return "table"
     if name.endswith(NPZ_SUFFIX):
         return "npz"

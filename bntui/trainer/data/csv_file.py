@@ -19,7 +19,6 @@ from typing import Final
 import numpy as np
 
 from bntui.errors import DataError
-from bntui.files import open_regular
 from bntui.keyframe import FloatArray
 from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import _
@@ -39,7 +38,6 @@ from bntui.trainer.data.column_notes import all_whole, column_notes, holds_sums
 from bntui.trainer.data.columns import ColumnPlan, plan_of
 from bntui.trainer.data.contents import (
     MINIMUM_SAMPLES,
-    MOST_BYTES,
     Choices,
     Contents,
     check_count,
@@ -51,6 +49,7 @@ from bntui.trainer.data.contents import (
 )
 from bntui.trainer.data.explained import explanation
 from bntui.trainer.data.faults import ENOUGH, Faults, shown
+from bntui.trainer.data.gzipped import opened
 from bntui.trainer.data.header import Head, Row, head_of
 from bntui.trainer.data.row_faults import ragged, refuse_filled, refuse_repeated, refuse_totals
 from bntui.trainer.data.target import target_of
@@ -106,9 +105,7 @@ def read_csv(path: Path, choices: Choices) -> Contents:
         DataError: names file, row (line of the file, from 1), column and cell; all faulty cells at once.
         OSError: the file cannot be opened, is none, or too large.
     """
-    with open_regular(path, MOST_BYTES) as raw:
-        size = raw.seek(0, io.SEEK_END)
-        raw.seek(0)
+    with opened(path) as (raw, size):
         encoding = encoding_of(path, raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
             dialect = dialect_of(path, file, encoding, choices.delimiter)
@@ -122,7 +119,7 @@ def read_csv(path: Path, choices: Choices) -> Contents:
 
 
 def _laid_out(path: Path, dialect: Dialect, file: io.TextIOBase, choices: Choices, size: int) -> tuple[_Layout, _Table]:
-    """The columns, and the cells; ``size`` is that of the file in bytes."""
+    """The columns, and the cells; ``size`` is that of the unpacked file in bytes."""
     lines = CsvLines(path, file)
     first = list(islice(dialect.rows(path, lines), _HEAD))
     if not first:

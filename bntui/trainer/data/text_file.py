@@ -52,7 +52,7 @@ _UNIT_SEPARATOR: Final = "\x1f"
 """Stands for a delimiter of two characters, which :mod:`csv` does not take; no file that is read contains it."""
 
 
-def encoding_of(path: Path, file: io.BufferedReader) -> str:
+def encoding_of(path: Path, file: io.BufferedIOBase) -> str:
     """The encoding of a text file, which is rewound afterwards.
 
     Raises:
@@ -83,7 +83,7 @@ def encoding_of(path: Path, file: io.BufferedReader) -> str:
     raise DataError(_("{path}: not text in a known encoding; save it as UTF-8").format(path=path))
 
 
-def _has_line_end(start: bytes, file: io.BufferedReader) -> bool:
+def _has_line_end(start: bytes, file: io.BufferedIOBase) -> bool:
     """True if the first line, or the file, ends within ``_FAR`` bytes."""
     read, chunk = len(start), start
     while chunk and read < _FAR:
@@ -107,7 +107,7 @@ def _without_mark(start: bytes) -> tuple[str, ...]:
     return ("utf-8", "cp949", "cp1252")
 
 
-def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
+def _decode_all(path: Path, file: io.BufferedIOBase, name: str) -> bool:
     """Decode the whole file; True if CP949 fits: at least half of what is not ASCII are common Korean syllables.
 
     Others are symbols such as ``°`` and ``㎡``.  Read as CP949, ``°C`` of Latin-1 gives a syllable that no word has.
