@@ -82,6 +82,63 @@ def test_what_is_wrong_in_a_claim_is_named_with_its_line(holds: str, said: str) 
     assert re.search(said, line)
 
 
+@pytest.mark.parametrize(
+    ("name", "holds", "read"),
+    [
+        ("one at 2", "val_loss of one at 2 < 3", "one"),
+        ("one at best", "val_loss of one at best < val_loss of one at end", "one"),
+        ("only at best", "val_loss of only at best < 3", "only"),
+        ("one + 1", "val_loss of one at 2 < val_loss of one + 1", "one"),
+        ("one - 0.1", "val_loss of one at 2 < 2 * val_loss of one - 0.1", "one"),
+    ],
+)
+def test_a_run_whose_name_reads_like_more_is_not_silently_another_run(name: str, holds: str, read: str) -> None:
+    """Before, the figures of the run 'one' were compared."""
+    with pytest.raises(ScenarioError) as error:
+        parse(claiming(holds).replace('name = "two"', f'name = "{name}"'), file="x.toml")
+    assert f"'{name}' is the name of a run, but is read as '{read}' and what follows; rename the run" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "run", "plus"),
+    [
+        ("one + norm", "val_loss of one + norm < 3", "one + norm", 3.0),
+        ("one 0.1", "val_loss of one 0.1 < 3", "one 0.1", 3.0),
+        ("one at 2", "val_loss of one at 2 at 3 < 1", "one at 2", 1.0),
+        ("one at 2", "val_loss of one at 1 < 1", "one", 1.0),
+        ("one < 32", "val_loss of one < 32", "one", 32.0),
+    ],
+)
+def test_a_run_with_signs_in_its_name_is_found(name: str, holds: str, run: str, plus: float) -> None:
+    text = claiming(holds).replace("[[tour]]", f'[[run]]\nname = "{name}"\n[[tour]]', 1)
+    (claim,) = parse(text, file="x.toml").claims
+    assert (claim.comparison.left.run, claim.comparison.plus) == (run, plus)
+
+
+@pytest.mark.parametrize(
+    ("written", "plus"), [("+ 0.5", 0.5), ("- 0.5", -0.5), ("- -0.5", 0.5), ("+ -0.5", -0.5), ("- +0.5", -0.5)]
+)
+def test_a_number_may_have_its_own_sign(written: str, plus: float) -> None:
+    (claim,) = parse(claiming(f"val_loss of one < val_loss of two {written}"), file="x.toml").claims
+    assert claim.comparison.plus == plus
+
+
+@pytest.mark.parametrize(
+    ("holds", "shown"),
+    [
+        ("val_loss of one at 9 < 1", '"val_loss of one at 9"'),
+        ("val_loss of one at 1.5 < 1", '"val_loss of one at 1.5"'),
+        ("epoch of one > 3", '"epoch of one > 3"'),
+    ],
+)
+def test_what_is_wrong_is_quoted_as_it_was_written(holds: str, shown: str) -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse(claiming(holds), file="x.toml")
+    assert f"holds = {shown}: " in str(error.value)
+
+
 def test_a_translation_has_as_many_sentences() -> None:
     claims = parse(claiming("val_loss of one < 1", 'claim = ["그렇습니다."]'), file="x.toml")
     assert claims.said == {"ko": ("그렇습니다.",)}

@@ -194,6 +194,8 @@ def test_other_formats_are_named(content: bytes, told: str, tmp_path: Path) -> N
     [
         ("t.csv.bz2", "unpack it first"),
         ("t.npz.gz", "unpack it first"),
+        ("https://example.org/t.csv", "download the file, and give its path"),
+        ("s3://bucket/t.npz", "download the file"),
         ("t.XLSX", "save it as CSV"),
         ("t.parquet", "save it as CSV"),
     ],

@@ -300,6 +300,8 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ("[20, 10]", "5", 7, "network.hidden", "5", "must be a list", None),
     ("[20, 10]", "[\n20,\n'a']", 9, "network.hidden[1]", '"a"', "must be a whole number", None),
     ("[20, 10]", "[0]", 7, "network.hidden[0]", "0", "must be at least 1", None),
+    ("seed = 7", '"data.samples" = 9', 2, '"data.samples"', "9", "write data.samples without quotes", None),
+    ("seed = 7", '"date.samples" = 9', 2, '"date.samples"', "9", "unknown key; allowed: title", None),
     ("hidden = [20, 10]", "hiden = [20]", 7, "network.hiden", "[20]", "unknown key", "hidden"),
     ("hidden = [20, 10]", 'norm = "batchnorm"', 7, "network.norm", '"batchnorm"', "allowed: none, batch", "batch"),
     ("hidden = [20, 10]", 'activation = "LeakyReLU"', 7, "network.activation", '"LeakyReLU"', "allowed:", "leaky_relu"),

@@ -188,6 +188,9 @@ def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
     key = str(path[-1])
     message = _("unknown key; allowed: {names}").format(names=", ".join(allowed))
     known = SYNONYMS.get(key.lower(), key)
+    if "." in key and key.partition(".")[0] in allowed:  # TOML takes a quoted "training.lr" for one key
+        message = _("a key in quotes is not split at its dots; write {key} without quotes").format(key=key)
+        return Complaint((path,), message, None)
     if known in allowed:
         return Complaint((path,), message, known)
     return Complaint((path,), message, nearest(key, allowed) or _elsewhere(known))

@@ -12,6 +12,8 @@ from bntui.text.language import _
 
 
 def _source(value: str) -> str:
+    if "://" in value:
+        raise refusal(_("is an address, and nothing is downloaded; download the file, and give its path"))
     if kind_of(value) is not None:
         return single_line(value)
     if value.lower().endswith(PACKED_SUFFIXES):

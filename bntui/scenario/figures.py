@@ -248,7 +248,7 @@ class Grammar:
             return Comparison(left, operator, plus=float(right))
         parts = _RIGHT.fullmatch(right)
         assert parts is not None  # anything matches
-        plus = float((parts["sign"] or "") + (parts["plus"] or "0"))
+        plus = float(parts["plus"] or 0) * (-1 if parts["sign"] == "-" else 1)
         return Comparison(left, operator, float(parts["factor"] or 1), self.quantity(parts["of"]), plus)
 
     def _not_a_figure(self, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,8 +10,9 @@ from typing import Final, NamedTuple
 
 from bntui.scenario.blocks import blocks
 from bntui.scenario.checks import task
+from bntui.scenario.claim import Claim
 from bntui.scenario.claim_expression import apart
-from bntui.scenario.figures import Comparison, Place, Quantity
+from bntui.scenario.figures import Place, Quantity
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath
 from bntui.scenario.view import NO_RUN
@@ -76,22 +78,37 @@ def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
             yield Misfit(("translation", language, "claim"), message, len(texts.claim))
     for number, claim in enumerate(about.claim):
         path = ("claim", number, "holds")
+        if misread := _misread(claim, names):
+            message = _("{name!r} is the name of a run, but is read as {run!r} and what follows; rename the run")
+            yield Misfit(path, message.format(name=misread[0], run=misread[1]), claim.holds)
+            continue
         for quantity in claim.comparison.quantities:
             yield from misfits_of(path, quantity, names, configurations)
         config = configurations.get(claim.comparison.left.run or names[0])
         if config is not None:
-            yield from _impossible(path, claim.comparison, config)
+            yield from _impossible(path, claim, config)
 
 
-def _impossible(path: KeyPath, compared: Comparison, config: RunConfig) -> Iterator[Misfit]:
+def _misread(claim: Claim, names: Sequence[str]) -> tuple[str, str] | None:
+    """A run that a claim names in vain, because its name ends like ``at 3`` or ``+ 0.1``, and what is read instead."""
+    read = {used.run for used in claim.comparison.quantities if used.run is not None}
+    for name in names:
+        for run in read if name not in read and not re.search("[<>]", name) else ():
+            if name.startswith(f"{run} ") and re.search(rf"\bof +{re.escape(name)}(?![\w.])", claim.holds):
+                return name, run
+    return None
+
+
+def _impossible(path: KeyPath, claim: Claim, config: RunConfig) -> Iterator[Misfit]:
     """What is impossible, or says nothing, for this run."""
+    compared = claim.comparison
     left, epochs = compared.left, config.training.epochs
     if compared.right is None:
         most = left.figure in ("epoch", "best_epoch") and not left.operator
         if most and (compared.plus > epochs or (compared.plus == epochs and compared.operator in (">", "<="))):
-            yield Misfit(path, _("the run ends after epoch {epochs}").format(epochs=epochs), compared.plus)
+            yield Misfit(path, _("the run ends after epoch {epochs}").format(epochs=epochs), claim.holds)
     elif left.known.unit == "share" and abs(compared.plus) >= 1 and task(config.data) == "classification":
-        yield Misfit(path, apart(left, compared.plus), compared.plus)
+        yield Misfit(path, apart(left, compared.plus), claim.holds)
 
 
 def misfits_of(
@@ -112,9 +129,10 @@ def misfits_of(
         yield from _unknown(path, _("there is no such layer; the layers are {names}"), used.layer, layers)
     if isinstance(used.place, float):
         if used.place > config.training.epochs:
-            yield Misfit(path, _("the run ends after epoch {epochs}").format(epochs=config.training.epochs), used.place)
+            message = _("the run ends after epoch {epochs}").format(epochs=config.training.epochs)
+            yield Misfit(path, message, str(used))
         elif used.place % 1:
-            yield Misfit(path, _("must be a whole number of epochs"), used.place)
+            yield Misfit(path, _("must be a whole number of epochs"), str(used))
     rule = config.training.early_stopping
     if used.figure in ("best", "best_epoch", "wait") and rule is None:
         message = _("{figure} is a figure of early stopping, which the run {run!r} does not have")
