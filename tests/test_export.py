@@ -395,6 +395,22 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_file(recording: Path, tmp_path:
         ),
         (("--to", "x.csv", "--table", "curve"), r"allowed: curves, layers"),
         (("--to", "x", "--as", "tensorboard", "--quantities", "kind"), r"neither a scalar nor a histogram"),
+        (("--to", "x.csv", "--evidence"), r"--evidence does not apply to \.csv; it is for \.npz$"),
+        (("--to", "x", "--evidence"), r"--evidence does not apply to \.csv; it is for \.npz$"),
+        (
+            ("--to", "x", "--as", "npz", "--table", "layers"),
+            r"--table does not apply to \.npz; it is for \.csv, \.parquet$",
+        ),
+        (("--to", "x.jsonl", "--table", "seeds"), r"--table does not apply to \.jsonl"),
+        (
+            ("--to", "x.svg", "--quantities", "val_loss"),
+            r"--quantities does not apply to \.svg; .* \.npz, tensorboard$",
+        ),
+        (("--to", "x.svg", "--speed", "3"), r"--speed does not apply to \.svg; it is for \.cast, \.gif, \.mp4$"),
+        (("--to", "x.csv", "--speed", "0"), r"--speed does not apply to \.csv"),
+        (("--to", "x.csv", "--theme", "dark"), r"--theme does not apply to \.csv; it is for \.svg"),
+        (("--to", "x", "--as", "tensorboard", "--size", "80x24"), r"--size does not apply to tensorboard"),
+        (("--to", "x.svg", "--run", "0", "--run", "0", "--run", "0", "--run", "0"), r"a picture shows at most 3 runs"),
     ],
 )
 def test_a_mistake_is_a_sentence(

@@ -69,7 +69,7 @@ def export(
     from bntui.commands.show import find_run
     from bntui.drafts import drafts
     from bntui.errors import UsageError
-    from bntui.export.formats import PICTURES, format_of
+    from bntui.export.formats import format_of, refuse_unused
     from bntui.export.request import EpochRange, Request
     from bntui.export.tables import TABLES
     from bntui.recording.recorded import recorded
@@ -77,9 +77,8 @@ def export(
     if table is not None and table not in TABLES:
         raise UsageError(_("--table {table}: allowed: {known}").format(table=table, known=", ".join(TABLES)))
     chosen = format_of(to, named)
-    if not chosen.draws and (panel, size, speed) != (None, None, None):
-        sentence = _("--panel, --size and --speed apply to pictures only: {suffixes}")
-        raise UsageError(sentence.format(suffixes=", ".join(one.suffix for one in PICTURES)))
+    given = {"panel": panel, "size": size, "theme": theme, "speed": speed is not None}
+    refuse_unused(chosen, {**given, "table": table, "evidence": evidence, "quantities": quantities})
     write = chosen.writer()
     span = EpochRange() if epochs is None else EpochRange.parse(epochs)
     # on SIGTERM, too, no half file is left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -31,8 +31,8 @@ class Format:
     function: str
     fills_folder: bool = False
     """A target without a suffix is a folder, into which it writes several files."""
-    draws: bool = False
-    """It is a picture, to which the options of pictures apply."""
+    takes: tuple[str, ...] = ()
+    """The options that say something about it, of those that do not apply to every format."""
     counts: str = N_("rows written")
     """What its progress bar counts."""
     needs: tuple[str, str] = ("", "")
@@ -58,30 +58,31 @@ class Format:
 _DATA: Final = "bntui.export"
 _PICTURES: Final = "bntui.export.pictures"
 _FRAMES: Final = N_("frames drawn")
+_STILL: Final = ("panel", "size", "theme")
+_REPLAY: Final = (*_STILL, "speed")
 PICTURES: Final = (
-    Format("svg", ".svg", _PICTURES, "write_svg", draws=True),
-    Format("png", ".png", _PICTURES, "write_png", draws=True, needs=("typst", "pictures")),
-    Format("pdf", ".pdf", _PICTURES, "write_pdf", draws=True, needs=("typst", "pictures")),
-    Format("html", ".html", _PICTURES, "write_html", draws=True),
-    Format("cast", ".cast", _PICTURES, "write_cast", draws=True, counts=_FRAMES),
+    Format("svg", ".svg", _PICTURES, "write_svg", takes=_STILL),
+    Format("png", ".png", _PICTURES, "write_png", takes=_STILL, needs=("typst", "pictures")),
+    Format("pdf", ".pdf", _PICTURES, "write_pdf", takes=_STILL, needs=("typst", "pictures")),
+    Format("html", ".html", _PICTURES, "write_html", takes=_STILL),
+    Format("cast", ".cast", _PICTURES, "write_cast", takes=_REPLAY, counts=_FRAMES),
     Format(
-        "gif", ".gif", _PICTURES, "write_gif", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+        "gif", ".gif", _PICTURES, "write_gif", takes=_REPLAY, counts=_FRAMES, needs=("typst", "pictures")
     ),
     Format(
-        "mp4", ".mp4", _PICTURES, "write_mp4", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+        "mp4", ".mp4", _PICTURES, "write_mp4", takes=_REPLAY, counts=_FRAMES, needs=("typst", "pictures")
     ),
 )  # fmt: skip
 FORMATS: Final = (
-    Format("csv", ".csv", f"{_DATA}.tables", "write_csv", fills_folder=True),
+    Format("csv", ".csv", f"{_DATA}.tables", "write_csv", fills_folder=True, takes=("quantities", "table")),
     Format(
-        "parquet", ".parquet", f"{_DATA}.tables", "write_parquet", fills_folder=True,
+        "parquet", ".parquet", f"{_DATA}.tables", "write_parquet", fills_folder=True, takes=("quantities", "table"),
         needs=("pyarrow", "parquet"),
     ),
-    Format("jsonl", ".jsonl", f"{_DATA}.json_lines", "write", fills_folder=True),
-    Format("npz", ".npz", f"{_DATA}.npz", "write", fills_folder=True),
+    Format("jsonl", ".jsonl", f"{_DATA}.json_lines", "write", fills_folder=True, takes=("quantities",)),
+    Format("npz", ".npz", f"{_DATA}.npz", "write", fills_folder=True, takes=("quantities", "evidence")),
     Format(
-        "tensorboard", "", f"{_DATA}.tensorboard", "write",
-        fills_folder=True,
+        "tensorboard", "", f"{_DATA}.tensorboard", "write", fills_folder=True, takes=("quantities",),
     ),
     *PICTURES,
 )  # fmt: skip
@@ -117,6 +118,22 @@ def format_of(target: Path, named: str | None, formats: tuple[Format, ...] = FOR
         sentence = _("--to {target}: its suffix is not that of --as {name}")
         raise UsageError(sentence.format(target=target, name=named))
     return by_suffix[suffix]
+
+
+def refuse_unused(chosen: Format, given: Mapping[str, object], formats: tuple[Format, ...] = FORMATS) -> None:
+    """Refuse options that say nothing about a format.
+
+    Args:
+        given: the options of some formats only, by name; those that are not given are false.
+
+    Raises:
+        UsageError: names the first one, and the formats that it is for.
+    """
+    for name, value in given.items():
+        if value and name not in chosen.takes:
+            known = ", ".join(one.suffix or one.name for one in formats if name in one.takes)
+            sentence = _("--{option} does not apply to {name}; it is for {known}")
+            raise UsageError(sentence.format(option=name, name=chosen.suffix or chosen.name, known=known))
 
 
 def _unknown(where: str, given: str, known: list[str]) -> str:

@@ -27,6 +27,8 @@ from bntui.viewer.view import SAME
 
 THEMES: Final = ("dark", "light", "projector")
 """Those that paint a background."""
+MOST_RUNS: Final = 3
+"""Runs that a picture shows side by side."""
 SPEED: Final = 4.0
 """Epochs per second of a replay."""
 LONGEST: Final = 30.0
@@ -85,10 +87,12 @@ def _wanted(reader: Reader, request: Request) -> _Wanted:
         )
     if request.speed is not None and not (math.isfinite(request.speed) and request.speed > 0):
         raise UsageError(_("--speed {speed:g}: give epochs per second, more than 0").format(speed=request.speed))
+    if len(request.runs) > MOST_RUNS:
+        raise UsageError(_("--run: a picture shows at most {count} runs").format(count=MOST_RUNS))
     size = parse_size(request.size) if request.size else None
     palette = palette_of(theme)
     panel = find_panel(request.panel or SCREEN)
-    scene = Scene.of(reader, panel, runs=request.runs[:3], size=size, heavy=palette.heavy)
+    scene = Scene.of(reader, panel, runs=request.runs, size=size, heavy=palette.heavy)
     return _Wanted(scene, palette, request.epochs, request.speed)
 
 
