@@ -421,6 +421,12 @@ def test_a_mistake_is_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_with_a_line_break_is_told_in_one_line(recording: Path, tmp_path: Path) -> None:
+    said = exported(recording, tmp_path / "a\nb.csv")
+    assert (tmp_path / "a\nb.csv").exists()
+    assert len(said.splitlines()) == 1
+
+
 def test_every_figure_can_be_exported() -> None:
     """The names are those of the table of measures; see ``test_measures.py`` for a new figure."""
     assert {one.name for one in FIGURES if one.of_layer and not one.is_array} >= set(LAYER_COLUMNS)

@@ -566,3 +566,10 @@ def test_a_run_that_is_not_there_is_refused(recording: Path) -> None:
         obey(["stops", str(recording), "--run", "x"])
     with pytest.raises(UsageError, match="--patience"):
         obey(["stops", str(recording), "--patience", "-1"])
+
+
+@pytest.mark.parametrize("option", ["--min-delta", "--stopping-threshold", "--divergence-threshold"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_limit_that_is_no_number_is_refused(option: str, value: str, recording: Path) -> None:
+    with pytest.raises(UsageError, match=option):
+        obey(["stops", str(recording), option, value])

@@ -192,6 +192,16 @@ def test_names_with_commas_and_those_of_forks_are_told_apart_in_a_list(made: Pat
     assert "(no dropout | p = 0.2 | p = 0.5 | " in bntui("list", "dropout-rates").stdout
 
 
+def test_a_name_with_what_separates_names_is_quoted_in_a_list(made: Path) -> None:
+    path = put(made, "bars.bntui")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE run SET name = 'wide | deep' WHERE run = 0")
+        first, *others = [name for (name,) in database.execute("SELECT name FROM run ORDER BY run")]
+    assert first == "wide | deep"
+    quoted = " | ".join(["'wide | deep'", *others])
+    assert f"({quoted}; " in bntui("list", "bars").stdout
+
+
 # --- delete ---
 
 

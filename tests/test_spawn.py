@@ -105,6 +105,14 @@ def test_a_process_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytes
     assert (sorted(folder.rglob("trainer-*.log")), len(os.listdir("/proc/self/fd"))) == before
 
 
+@pytest.mark.usefixtures("real_trainers")
+def test_an_interpreter_that_cannot_be_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(TrainerError) as error:
+        IdleTrainer.start()
+    assert str(error.value) == f"cannot start a trainer: {tmp_path / 'python'}: No such file or directory"
+
+
 def test_too_few_file_descriptors_are_reported_in_one_sentence() -> None:
     """Where the process can still read what it needs to say so."""
     few = "resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7))"

@@ -11,7 +11,7 @@ import typer
 
 from bntui.commands.base import Recording, command
 from bntui.text.language import _
-from bntui.text.output import say
+from bntui.text.output import clean, say
 
 
 @command()
@@ -101,4 +101,4 @@ def export(
                 made.folder(to)
             told = write(reader, request, made, tell)
     for sentence in told:
-        say(sentence, sys.stderr)
+        say(clean(sentence), sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ def list_(
         return
     if not live:
         print(_("Scenarios") if cards else _("No scenario contains these words"))
-        known = [(card.name, f"{card.problem or card.title}  ({' | '.join(card.runs)})") for card in cards]
+        known = [(card.name, f"{card.problem or card.title}  ({_named(card.runs)})") for card in cards]
         for line in text_lines([Column(), Column()], known):
             say(f"  {line}")
     print(_heading(entries, live=live, chosen=bool(query)))
@@ -60,6 +61,11 @@ def list_(
     ]
     for line in text_lines([Column(), Column(), Column(right=True), Column()], rows):
         say(f"  {line}")
+
+
+def _named(runs: Sequence[str]) -> str:
+    """Names of runs, in quotes where they contain what separates them."""
+    return " | ".join(f"'{name}'" if re.search(r"[|;]|^'|'$", name) else name for name in runs)
 
 
 def _heading(entries: list[ListedRecording], *, live: bool, chosen: bool) -> str:
@@ -93,7 +99,7 @@ def _described(entry: ListedRecording) -> str:
         epochs = of if entry.growing else f"{of}, {ending_word(entry.ending)}"
     if entry.seeds > 1:
         epochs += "; " + ngettext("{count} seed", "{count} seeds", entry.seeds).format(count=entry.seeds)
-    what = entry.problem or f"{entry.title}  ({' | '.join(entry.runs)}; {epochs})"
+    what = entry.problem or f"{entry.title}  ({_named(entry.runs)}; {epochs})"
     if entry.host:
         return f"● {_('live on {host}').format(host=entry.host)}  {what}"
     if entry.paused:

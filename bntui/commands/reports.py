@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -115,6 +116,14 @@ def stops(
     from bntui.insight.jury import Wishes
     from bntui.recording.recorded import recorded
 
+    options = {
+        "--min-delta": min_delta,
+        "--stopping-threshold": stopping_threshold,
+        "--divergence-threshold": divergence_threshold,
+    }
+    for option, value in options.items():
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"{option} = {value:g}: {_('must be a finite number')}")
     reader = recorded(recording)
     runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
     wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)

@@ -74,7 +74,8 @@ def spawn() -> Spawned:
                     start_new_session=True,
                 )
         except OSError as error:  # too many processes or open files, a full disk
-            raise TrainerError(_("cannot start a trainer: {reason}").format(reason=reason(error))) from error
+            place = f"{error.filename}: " if error.filename else ""
+            raise TrainerError(_("cannot start a trainer: {reason}").format(reason=place + reason(error))) from error
         undo.pop_all()
     theirs.close()
     return Spawned(process, ours, log)
