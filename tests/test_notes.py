@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.lock import Hold
 from bntui.link.notes import add_note
 from bntui.link.wire import FrameError
+from bntui.recording.history import Event
 from bntui.recording.reader import Reader
+from bntui.recording.sentences import NOTE as TEXT
+from bntui.recording.writer import insert_events
 from bntui.scenario.load import parse
 from bntui.scenario.pace import PacingOptions
 from bntui.trainer.session import Session
@@ -79,6 +83,17 @@ def test_a_note_needs_a_keyframe_and_a_file_that_nobody_trains(recording: Path) 
     finally:
         hold.release()
     assert recording.read_bytes() == before
+
+
+def test_notes_end_before_a_reader_refuses_the_recording(recording: Path) -> None:
+    """A reader takes 100,000 events."""
+    with closing(sqlite3.connect(recording)) as database, database:
+        (there,) = database.execute("SELECT count(*) FROM event").fetchone()
+        insert_events(database, [Event.of(0, 4, 1.0, "noted", TEXT, text="x")] * (90_000 - 1 - there))
+    add_note(recording, 0, 4, NOTE)
+    with pytest.raises(UsageError, match="has 90,000 events and takes no more notes"):
+        add_note(recording, 0, 4, NOTE)
+    assert notes(recording)[-1] == (4, 1.0, f"note: {NOTE}")
 
 
 def test_a_trainer_writes_a_note_and_refuses_one_without_a_keyframe(tmp_path: Path) -> None:

@@ -124,6 +124,11 @@ class Recording(Connected):
         """Load the keyframes' scalars that are new, in a reader that keeps them; True if there are any."""
         return False
 
+    @property
+    def event_count(self) -> int:
+        """Events of all runs."""
+        return len(self._events)
+
     def events(self, run: int) -> tuple[Event, ...]:
         """What happened to a run, oldest first."""
         return tuple(event for event in self._events if event.run == run)
