@@ -6,7 +6,7 @@ c is 1, 3 or 4 and a is not; all others are treated as channels first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,8 +28,10 @@ from bntui.trainer.data.contents import (
     class_numbers,
     code_notes,
     fits_single,
+    listed,
     narrowest,
     not_finite,
+    target_values,
     word_classes,
 )
 
@@ -80,7 +82,7 @@ def from_arrays(inputs: Named, targets: Named, choices: Choices, reading: Readin
     whole = Reading(
         reading.source, reading.format, len(x), x.shape[1:], "classification" if classes else "regression",
         len(classes), float(x.min()), float(x.max()), str(inputs.values.dtype), reading.target, reading.arrays,
-        notes=(*reading.notes, *notes),
+        notes=(*reading.notes, *_of_features(x, features), *notes),
     )  # fmt: skip
     return Contents(narrowest(x), values, classes, features, whole)
 
@@ -112,7 +114,11 @@ def _target(
             _("{place}: words where regression needs numbers; {advice}").format(place=place, advice=_(SET_TASK))
         )
     if words and y.ndim == 1:
-        return *word_classes(place, _as_text(y)), []
+        names = _as_text(y)
+        if "" in names:
+            sentence = _("{place}: [{index}]: an empty word; name the class or remove the sample")
+            raise DataError(sentence.format(place=place, index=names.index("")))
+        return *word_classes(place, names), []
     if not words:
         _finite(place, y)
     whole = not words and are_whole(y)
@@ -124,10 +130,27 @@ def _target(
     if task == "auto" and y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         sentence = _('{place}: looks one-hot; give class numbers (N,), or set data.task = "regression"')
         raise DataError(sentence.format(place=place))
-    values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float32)
-    noted = whole and task == "auto" and y.ndim == 1
-    notes = [ReadingNote("whole", {"distinct": f"{len(np.unique(y)):,}"})] if noted else []
+    values, notes = target_values(y, noted=whole and task == "auto" and y.ndim == 1)
     return values, (), notes
+
+
+def _of_features(x: NDArray[Any], features: Sequence[str]) -> Iterator[ReadingNote]:
+    """Notes on features that the user should check; pixels that are constant are usual."""
+    if x.ndim == 2:
+        constant = [name for name, same in zip(features, (x == x[0]).all(axis=0).tolist(), strict=True) if same]
+        if constant:
+            yield ReadingNote("constant", {"names": listed(constant)})
+    yield from _beyond_doubles(x, features)
+
+
+def _beyond_doubles(x: NDArray[Any], features: Sequence[str]) -> list[ReadingNote]:
+    """A note that names the features with whole numbers of more digits than a float holds."""
+    if x.dtype.kind not in "iu" or x.dtype.itemsize < 8 or (x.max() <= 2**53 and x.min() >= -(2**53)):
+        return []
+    # as Python's numbers, which are compared exactly
+    lost = (x.astype(np.float64).astype(object) != x.astype(object)).reshape(len(x), -1).any(axis=0)
+    names = [name for name, wrong in zip(features, lost.tolist(), strict=True) if wrong]
+    return [ReadingNote("digits", {"names": listed(names)})] if names else []
 
 
 def _as_text(y: NDArray[Any]) -> list[str]:

@@ -108,6 +108,27 @@ def code_notes(values: NDArray[Any]) -> list[ReadingNote]:
     return [ReadingNote("codes", {"distinct": f"{distinct:,}"})] if distinct > 2 else []
 
 
+def target_values(values: NDArray[Any], *, noted: bool) -> tuple[SingleArray, list[ReadingNote]]:
+    """The targets of a regression, and notes about what single precision merges and about a single value.
+
+    Args:
+        values: shape ``(N,)`` or ``(N, outputs)``; finite in float32.
+        noted: a note says that whole numbers are not taken for classes.
+    """
+    columns = values.reshape(len(values), -1)
+    single = np.ascontiguousarray(columns.astype(np.float64), dtype=np.float32)
+    distinct = [len(np.unique(columns[:, at])) for at in range(columns.shape[1])]
+    notes = [ReadingNote("whole", {"distinct": f"{distinct[0]:,}"})] if noted else []
+    if max(distinct) == 1:
+        notes.append(ReadingNote("level", {"value": f"{columns[0, 0]:g}"}))
+    for at, before in enumerate(distinct):
+        after = len(np.unique(single[:, at]))
+        if after < before:
+            notes.append(ReadingNote("single", {"before": f"{before:,}", "after": f"{after:,}"}))
+            break
+    return single, notes
+
+
 def check_memory(place: str | Path, needed: int) -> None:
     """Raise DataError if the values need more memory than the limit, or than is free; call it before allocating."""
     if needed > MOST_BYTES:

@@ -35,6 +35,7 @@ from bntui.trainer.data.contents import (
     fits_single,
     listed,
     not_finite,
+    target_values,
     word_classes,
 )
 from bntui.trainer.data.faults import Faults, shown
@@ -77,7 +78,8 @@ def target_of(
         values = np.array(list(map(int, cells)), dtype=object)
     whole = bool(long) or are_whole(values)
     if task == "regression" or (task == "auto" and not (whole and are_codes(values))):
-        return _values(values, whole and task == "auto")
+        single, notes = target_values(values, noted=whole and task == "auto")
+        return single, (), notes
     coded = next(filter(has_leading_zero, distinct), "")
     notes = code_notes(values) if task == "auto" else []
     if whole and (coded or long):
@@ -126,14 +128,3 @@ def _words(place: str, cells: Sequence[str], notes: list[ReadingNote]) -> Target
     if all(map(has_unit, classes)):
         notes = [*notes, ReadingNote("units", {"example": shown(classes[0])})]
     return y, classes, notes
-
-
-def _values(values: np.ndarray, whole: bool) -> Target:
-    single = values.astype(np.float64).astype(np.float32)
-    before, after = len(np.unique(values)), len(np.unique(single))
-    notes = [ReadingNote("whole", {"distinct": f"{before:,}"})] if whole else []
-    if before == 1:
-        notes.append(ReadingNote("level", {"value": f"{values[0]:g}"}))
-    if after < before:
-        notes.append(ReadingNote("single", {"before": f"{before:,}", "after": f"{after:,}"}))
-    return single[:, None], (), notes
