@@ -118,6 +118,11 @@ def test_one_cause_is_told_instead_of_many_faults(content: list[str], told: str,
         ("'3.1'", "has quotation marks"), ("“3.1”", "has quotation marks"), ("\u200b3.1", "has an invisible character"),
         ("—", "stands for a missing value"), ("..", "stands for a missing value"),
         ("Total", "labels a row computed from the others"), ("Mean:", "labels a row computed from the others"),
+        ("1.5D+03", "has an exponent of Fortran; write e for d"), ("-2d3", "has an exponent of Fortran"),
+        ("５", "digits of another script; write them as 0 to 9"), ("1.٥", "digits of another script"),
+        ("31 Jan 2024", "is a date or a time"), ("1-sep-24 12:30", "is a date or a time"),
+        ("May 2024", "is a date or a time"), ("2024년 1월 31일", "is a date or a time"),
+        ("2024. 1. 31.", "is a date or a time"), ("3 may", "has a unit"),
     ],
 )  # fmt: skip
 def test_why_a_cell_is_no_number(cell: str, why: str, tmp_path: Path) -> None:
@@ -127,6 +132,28 @@ def test_why_a_cell_is_no_number(cell: str, why: str, tmp_path: Path) -> None:
 
 
 # --- what was read wrongly without a word ---
+
+
+@pytest.mark.parametrize(
+    ("header", "noted"),
+    [
+        ("label,b,c", {"name": "'label'", "target": "'c'", "quoted": '"label"'}),
+        ("a,Class,c", {"name": "'Class'", "target": "'c'", "quoted": '"Class"'}),
+        ("y,b,c", {"name": "'y'", "target": "'c'", "quoted": '"y"'}),
+        ("x,y,z", None),  # coordinates
+        ("label,b,target", None),
+        ("a,b,label", None),
+    ],
+)
+def test_a_feature_that_is_named_like_the_target_is_noted(
+    header: str, noted: dict[str, str] | None, tmp_path: Path
+) -> None:
+    content = rows(header, *(f"{n % 3},{n % 4}.5,{n * 1.37:.2f}" for n in range(24)))
+    reading = read(tmp_path, content).reading
+    assert reading is not None
+    assert next((dict(note.figures) for note in reading.notes if note.name == "other target"), None) == noted
+    chosen = read(tmp_path, content, target=header.split(",")[0])
+    assert "other target" not in notes(chosen)
 
 
 def test_a_row_of_totals_is_no_sample_where_its_label_is_not_read(tmp_path: Path) -> None:

@@ -118,6 +118,26 @@ def test_one_decimal_comma_before_a_word(header: str, tmp_path: Path) -> None:
     assert data.classes == ("cat", "dog")
 
 
+def test_white_space_between_numbers_and_a_tab_before_words(tmp_path: Path) -> None:
+    """As in auto-mpg.data of the UCI repository."""
+    cars = ("ford pinto", "amc gremlin")
+    content = rows(*(f'{18 + n}.0   {n % 3}   {300 + n}.5      13{n}.0\t"{cars[n % 2]}"' for n in range(10)))
+    data = read(tmp_path, content, "auto-mpg.data")
+    assert data.x.tolist() == [[18.0 + n, n % 3, 300.5 + n, float(f"13{n}")] for n in range(10)]
+    assert data.classes == ("amc gremlin", "ford pinto")
+
+
+@pytest.mark.parametrize(
+    "written", ["{} Jan 2024", "{}-Jan-2024 12:30", "Jan {}, 2024", "2024. 1. {}.", "2024년 1월 {}일"]
+)
+def test_dates_with_spaces_are_one_cell(written: str, tmp_path: Path) -> None:
+    content = rows("when,y", *(f'"{written.format(n)}",{n % 5}.5' for n in range(1, 13))).replace(
+        '"', "" if "," not in written else '"'
+    )
+    message = refused(tmp_path, content)
+    assert f"row 2, column 'when': {written.format(1)!r} is a date or a time" in message
+
+
 def test_a_comma_and_a_space_that_may_both_split_are_refused(tmp_path: Path) -> None:
     content = rows(*(f"{n},5 {100 + n}" for n in range(9)))
     assert "'5 100' may be one number or several; set data.delimiter" in refused(tmp_path, content)

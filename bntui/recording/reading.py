@@ -25,6 +25,10 @@ NOTES: Final = {
     "drawn": N_("the lines drawn around and between the cells are left out"),
     "unnamed": N_("column {name} has no name and is a feature; drop = [{quoted}] leaves it out"),
     "counts": N_("column {name} counts the rows ({first} to {last}); drop = [{quoted}] leaves it out"),
+    "other target": N_(
+        "column {name} is a feature, and {target} the target, because it is the last column; target = {quoted} changes"
+        " it"
+    ),
     "identifier": N_(
         "every sample has another whole number in column {name}: an identifier? drop = [{quoted}] leaves it out"
     ),

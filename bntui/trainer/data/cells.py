@@ -51,18 +51,25 @@ TOTALS: Final = frozenset(
 TRUTH: Final = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 """Words that a feature column may contain instead of 1 and 0; matching ignores case."""
 
+_MONTH: Final = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?"
 _DATE: Final = re.compile(
     r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ]\d{1,2}:.*)?"
     r"|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( \d{1,2}:.*)?"
-    r"|\d{1,2}:\d{2}(:.*)?",
-    re.ASCII,
+    r"|\d{1,2}:\d{2}(:.*)?"
+    rf"|\d{{1,2}}[- ]{_MONTH}[- ](\d{{4}}|\d{{2}})( \d{{1,2}}:.*)?"
+    rf"|{_MONTH} (\d{{1,2}},? )?\d{{4}}( \d{{1,2}}:.*)?"
+    r"|\d{4}\. ?\d{1,2}\. ?\d{1,2}\.( .*)?"
+    r"|\d{4}년( ?\d{1,2}월( ?\d{1,2}일.*)?)?",
+    re.ASCII | re.IGNORECASE,
 )
+"""``2024-01-31``, ``31/01/24 12:00``, ``12:30``, ``31 Jan 2024``, ``January 31, 2024``, ``2024. 1. 31.``, ``2024년``"""
 _INFINITE: Final = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO: Final = re.compile(r"[+-]?0\d+", re.ASCII)
 _ELSEWHERE: Final = re.compile(r"[^\W\d_]?[$€£¥₩₹%‰]|[$€£¥₩₹%‰]", re.UNICODE)
 
 _QUOTED: Final = re.compile(r"(['‘’`´“”„«»])(.*?)['‘’`´“”„«»]").fullmatch
 _UNIT: Final = re.compile(r"([+-]?[\d.,]*\d)\s*[^\W\d_]{1,6}[²³23]?([/·*^][^\W\d_]{1,6}[²³23]?)*").fullmatch
+_FORTRAN: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[dD][+-]?\d+", re.ASCII).fullmatch
 
 EMPTY: Final = N_("empty; fill it in or remove the row")
 ABSENT: Final = N_("{cell} stands for a missing value; fill it in or remove the row")
@@ -73,6 +80,8 @@ QUOTED: Final = N_('{cell} has quotation marks that tables do not use; remove th
 UNIT: Final = N_("{cell} has a unit; remove it, so that the cell is a number")
 INVISIBLE: Final = N_("{cell} has an invisible character, written here with \\; remove it")
 OTHER_MARK: Final = N_("{cell} is not a number with a decimal {mark}, unlike other cells; set data.decimal")
+FORTRAN: Final = N_("{cell} has an exponent of Fortran; write e for d")
+DIGITS: Final = N_("{cell} has digits of another script; write them as 0 to 9")
 NO_NUMBER: Final = N_("{cell} is not a number")
 
 
@@ -157,6 +166,10 @@ def complaint(cell: str) -> str:
         return SIGN
     if (quoted := _QUOTED(cell)) and is_number(quoted[2]):
         return QUOTED
+    if _FORTRAN(cell):
+        return FORTRAN
+    if any(char.isdecimal() and not char.isascii() for char in cell):
+        return DIGITS
     return UNIT if has_unit(cell) else NO_NUMBER
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bntui.errors import DataError
 from bntui.recording.reading import ReadingNote
@@ -14,6 +15,9 @@ from bntui.trainer.data.cells import TRUTH, is_date, is_long, is_word
 from bntui.trainer.data.contents import Choices, listed, nearest
 from bntui.trainer.data.faults import shown
 from bntui.trainer.data.header import Head, Row
+
+_TARGETS: Final = frozenset({"label", "labels", "target", "targets", "class", "y", "레이블", "라벨", "정답", "목표"})
+"""Names, in lower case, that a target has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Co
         place for place, column in enumerate(features) if body and all(row[column].lower() in TRUTH for row in body)
     )
     names = tuple(head.names[column] for column in features)
+    if choices.target is None and choices.features is None and (other := _other_target(names, head.names[target])):
+        figures = {"name": shown(other), "target": shown(head.names[target]), "quoted": f'"{other}"'}
+        notes.append(ReadingNote("other target", figures))
     long = dict.fromkeys(
         name
         for row in body
@@ -93,6 +100,15 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Co
     if long:
         notes.append(ReadingNote("digits", {"names": listed(list(long))}))
     return ColumnPlan(target, head.names[target], features, names, booleans, tuple(notes))
+
+
+def _other_target(features: Sequence[str], target: str) -> str | None:
+    """A feature that is named like a target, where the target is not; beside an ``x``, a ``y`` is a coordinate."""
+    if target.casefold() in _TARGETS:
+        return None
+    lower = [name.casefold() for name in features]
+    found = _TARGETS - {"y"} if "x" in lower else _TARGETS
+    return next((name for name, bare in zip(features, lower, strict=True) if bare in found), None)
 
 
 def _holds_row_names(head: Head, body: Sequence[Sequence[str]]) -> bool:

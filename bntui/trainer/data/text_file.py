@@ -21,7 +21,7 @@ from unicodedata import normalize
 from bntui.errors import DataError
 from bntui.text.language import _
 from bntui.text.library_messages import told
-from bntui.trainer.data.cells import MISSING, is_number
+from bntui.trainer.data.cells import MISSING, is_date, is_number
 from bntui.trainer.data.drawn import is_drawn, without_lines
 from bntui.trainer.data.foreign import refuse_other_formats
 
@@ -275,13 +275,15 @@ def _score(sample: Sequence[str], delimiter: str) -> float:
 
 
 def _is_clean(cell: str, delimiter: str) -> bool:
-    """True if a cell is a number, or holds no other delimiter that would split it into cells.
+    """True if a cell is a number or a date, or holds no other delimiter that would split it into cells.
 
     Words may hold delimiters, unless a number is beside one.  Spaces are common in words, so only a comma, which may be
-    a decimal mark, and ``::`` compete with them: ``2,5 cat``.
+    a decimal mark, and ``::`` compete with them, as in ``2,5 cat``, unless they part numbers only: ``18.0 8 307.0``.
     """
-    if cell in MISSING or is_number(cell):
+    if cell in MISSING or is_number(cell) or is_date(cell):
         return True
+    if delimiter != " " and len(parts := cell.split()) > 2 and all(map(is_number, parts)):
+        return False
     others = [mark for mark in "\t;|, " if mark in cell and (mark != " " or delimiter in (",", "::"))]
     if delimiter == " ":
         return not others
