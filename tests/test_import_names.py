@@ -41,6 +41,17 @@ def test_a_run_has_the_whole_name_of_its_folder(name: str, of_file: bool, tmp_pa
     assert recorded(place)[0] == {name: (1, 2)}
 
 
+def test_links_to_runs_are_followed_and_none_is_read_twice(tmp_path: Path) -> None:
+    for name, value in (("a", 1), ("b", 3)):
+        logs(tmp_path / "old" / name, scalar("train_loss", value), scalar("val_loss", value + 1))
+    chosen = logs(tmp_path / "chosen" / "c", scalar("train_loss", 5), scalar("val_loss", 6)).parent
+    (chosen / "a").symlink_to(tmp_path / "old" / "a")
+    (chosen / "latest").symlink_to("c")
+    (chosen / "c" / "again").symlink_to("..")
+    (chosen / "nowhere").symlink_to("gone")
+    assert recorded(chosen)[0] == {"a": (1, 2), "c": (5, 6)}
+
+
 def test_a_folder_in_another_of_the_same_name_is_another_run(tmp_path: Path) -> None:
     for folder, value in ((tmp_path / "runs", 1), (tmp_path / "runs" / "runs", 3)):
         logs(folder, scalar("train_loss", value), scalar("val_loss", value + 1))

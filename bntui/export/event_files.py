@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from bntui.errors import DataError
 from bntui.export import restarts
 from bntui.export.logged import (
     ALIKE,
@@ -36,6 +37,7 @@ from bntui.export.logged import (
 from bntui.export.protobuf import BYTES, DOUBLE, FLOAT, VARINT, fields
 from bntui.export.records import HEAD, TAIL, crc32c, masked
 from bntui.files import open_regular
+from bntui.text.language import _
 from bntui.text.output import clean, shortened
 
 MOST_BYTES: Final = 20_000_000_000
@@ -48,6 +50,7 @@ MOST_EVENTS: Final = 2_000_000
 MOST_HISTOGRAMS: Final = 200_000
 MOST_STEPS: Final = 2**53
 MOST_FILES: Final = 10_000
+MOST_FOLDERS: Final = 100_000
 DEEPEST: Final = 12
 """Folders inside one another."""
 _DTYPES: Final = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
@@ -59,22 +62,38 @@ _INTEGERS: Final = (7, 10)
 
 
 def event_files(folder: Path) -> dict[str, list[Path]]:
-    """The event files below a folder, by the name of their folder in it; links are not followed.
+    """The event files below a folder, by the name of their folder in it.
+
+    Links to folders are followed, as TensorBoard does, unless the folder is read anyway.
 
     Raises:
+        DataError: there are too many folders.
         OSError: a folder cannot be read.
     """
     found: dict[str, list[Path]] = {}
     count = 0
-    for here, inner, names in os.walk(folder, onerror=_raised):
-        place = Path(here).relative_to(folder)
-        if len(place.parts) >= DEEPEST:
-            inner.clear()
-        inner.sort()
-        for name in sorted(names):
-            if "tfevents" in name and count < MOST_FILES:
-                found.setdefault(str(place), []).append(Path(here, name))
-                count += 1
+    read: set[tuple[int, int]] = set()
+    roots = deque([folder])
+    while roots:
+        root = roots.popleft()
+        for here, inner, names in os.walk(root, onerror=_raised):
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in read:
+                inner.clear()
+                continue
+            read.add((status.st_dev, status.st_ino))
+            if len(read) > MOST_FOLDERS:
+                sentence = _("{path}: more than {limit} folders; name a folder of runs")
+                raise DataError(sentence.format(path=folder, limit=f"{MOST_FOLDERS:,}"))
+            place = Path(here).relative_to(folder)
+            inner.sort()
+            if len(place.parts) >= DEEPEST:
+                inner.clear()
+            roots.extend(link for link in (Path(here, name) for name in inner) if link.is_symlink())
+            for name in sorted(names):
+                if "tfevents" in name and count < MOST_FILES:
+                    found.setdefault(str(place), []).append(Path(here, name))
+                    count += 1
     return found
 
 
