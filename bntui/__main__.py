@@ -87,6 +87,13 @@ def _obey() -> None:
     except Terminated:
         say(f"bntui: {_('stopped by SIGTERM')}", sys.stderr)
         raise
+    except RuntimeError as error:  # up to Python 3.11, one made of what interrupts the definition of a class
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            sys.exit(130)
+        if not isinstance(error.__cause__, Terminated):
+            raise
+        say(f"bntui: {_('stopped by SIGTERM')}", sys.stderr)
+        raise error.__cause__ from None
     except BntuiError as error:
         told = str(error)
         say(f"bntui: {told}", sys.stderr)
