@@ -623,6 +623,30 @@ def test_a_file_that_is_not_text_has_its_line(tmp_path: Path) -> None:
         load(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "t.csv",
+            b"a,b\n1,2\n",
+            r"t\.csv:1: not valid TOML: .*; to train with a data file, name it in a scenario file as",
+        ),
+        ("t.csv.gz", b"\x1f\x8b\x08", "not a scenario file; to train with a data file"),
+        ("T.NPZ", b"PK" + b"\xff" * 2_000_000, "not a scenario file: larger than 1 MB; to train with a data file"),
+        (
+            "x.bntui",
+            b"SQLite format 3\0\xff",
+            "not a scenario file; to open a recording, use bntui replay or bntui show",
+        ),
+        ("x.toml", b"a,b\n", r"x\.toml:1: not valid TOML: [^;]*$"),
+    ],
+)
+def test_a_file_that_is_something_else_is_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ScenarioError, match=said):
+        load(tmp_path / name)
+
+
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "bom.toml"
     file.write_bytes(b"\xef\xbb\xbf" + BASE.encode())

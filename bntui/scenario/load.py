@@ -21,6 +21,7 @@ from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.presentation import DEFAULT_RUN, NamedRun, misfits
 from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
 from bntui.scenario.size import LIMIT
+from bntui.scenario.sources import kind_of
 from bntui.scenario.toml_lines import KeyPath, key_lines
 from bntui.scenario.tour import TourStop
 from bntui.scenario.view import ViewTable
@@ -215,7 +216,7 @@ def _read(path: Path) -> str:
         sentence = _("{path}: is a folder; give the scenario's .toml file in it")
         raise UsageError(sentence.format(path=clean(str(path)))) from None
     except UnfitFileError as error:
-        sentence = _("not a scenario file: {reason}").format(reason=reason(error))
+        sentence = _("not a scenario file: {reason}").format(reason=reason(error)) + _instead(path.name)
         raise ScenarioError([Problem("", sentence, clean(str(path)))]) from None
     except OSError as error:
         sentence = _("{path}: cannot be read: {reason}")
@@ -225,7 +226,17 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         message = _("is not UTF-8 text: byte 0x{byte:02x}; save the file as UTF-8").format(byte=raw[error.start])
+        message = message if not (instead := _instead(path.name)) else _("not a scenario file") + instead
         raise ScenarioError([Problem("", message, clean(str(path)), line)]) from None
+
+
+def _instead(file: str) -> str:
+    """What to do with a file that is no scenario, by its name; empty if the name says nothing."""
+    if file.lower().endswith(".bntui"):
+        return f"; {_('to open a recording, use bntui replay or bntui show')}"
+    if kind_of(file) in ("table", "npz", "idx"):
+        return f"; {_('to train with a data file, name it in a scenario file as data.source')}"
+    return ""
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
@@ -243,7 +254,7 @@ def _document(text: str, file: str) -> dict[str, Any]:
         words, line = in_toml(error, text)
         if words.startswith("Exceeds the limit"):  # Python's limit on digits
             words = _("a number has too many digits")
-        message = _("not valid TOML: {reason}").format(reason=words)
+        message = _("not valid TOML: {reason}").format(reason=words) + _instead(file)
         raise ScenarioError([Problem("", message, file, line)]) from None
     return document
 
