@@ -293,6 +293,15 @@ def test_a_negative_factor_is_written_with_the_minus_of_all_other_numbers() -> N
     assert "-" not in said
 
 
+def test_losses_of_a_diverging_run_are_written_with_the_digits_that_are_known() -> None:
+    found = seeds("val_loss of a", "val_loss of b", (4.692925e29, 0.9), (math.inf, 0.8), (math.nan, 1.0))
+    said = explained(comparison("val_loss of a < val_loss of b"), found)
+    assert said.startswith("val_loss: a = 4.7e29 (1/3), b = 0.90 ± 0.25; ")
+    both = seeds("val_loss of a", "val_loss of b", (1e20, 0.9), (2e20, 0.8), (3e20, 1.0))
+    # mean 2e20, deviation 1e20, t(0.975, 2) = 4.303, root of 3 seeds
+    assert "a = 2.0e20 ± 2.5e20, " in explained(comparison("val_loss of a > val_loss of b"), both)
+
+
 def test_what_differs_by_factors_is_compared_in_decades() -> None:
     found = seeds("gradient_ratio of a", "gradient_ratio of b", (1e-4, 1e-1), (1e-6, 1e-2), (1e-5, 1.0))
     judgement = judged(comparison("gradient_ratio of a < 0.01 * gradient_ratio of b"), found)

@@ -222,6 +222,24 @@ async def test_what_no_browser_sends_harms_nobody(path: Path) -> None:
         await _shows(screen, "Curves", "Layers")
 
 
+async def test_what_is_no_request_is_answered_without_a_traceback(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    async with browser(path) as (session, site):
+        for sent in (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(site.rpartition(":")[2]))
+            writer.write(sent + b"\r\n\r\n")
+            assert (await reader.readline()).split()[1] == b"400"
+            writer.close()
+        async with session.get(site) as page:
+            assert page.status == 200
+    assert capfd.readouterr().err == ""
+
+
 async def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     visitors = pytest.importorskip("bntui.commands.visitors", reason="the extra serve is not installed")
     monkeypatch.setattr(visitors, "PATIENCE", 0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import re
 import shlex
 import socket
@@ -61,7 +62,8 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
             return page
 
         def initialize_logging(self) -> None:
-            """Say nothing of each request."""
+            """Say nothing of each request, and of what is no request, such as https:// sent to this port."""
+            logging.getLogger("aiohttp.server").addFilter(lambda record: not _of_no_request(record))
 
         async def handle_websocket(self, request: web.Request) -> Any:
             """Refuse pages of other sites, which a browser would let connect to this machine."""
@@ -77,6 +79,13 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
     if allow_training:
         say(_("visitors can train, fork, rename, and delete"), sys.stderr)
     Served(command(target, allow_training=allow_training, theme=theme), host=host, port=port, title="bntui").serve()
+
+
+def _of_no_request(record: logging.LogRecord) -> bool:
+    """True for the traceback with which aiohttp reports bytes that it has answered with an error."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    return record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def command(target: Path, *, allow_training: bool, theme: str | None) -> str:

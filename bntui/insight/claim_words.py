@@ -105,6 +105,8 @@ def _in_percent(used: Quantity) -> bool:
 
 def _with_interval(found: Interval, scale: float) -> str:
     mean, half = found.mean * scale, found.half * scale
+    if max(abs(mean), 0 if math.isnan(half) else half) >= figures.MANY:  # digits that no seed has measured
+        return " ± ".join(figures.number(one).strip() for one in (mean, half) if not math.isnan(one))
     places = _places(half) if half > 0 else max(_places(mean), 1)
     written = f"{mean:.{places}f}" if math.isnan(half) else f"{mean:.{places}f} ± {half:.{places}f}"
     return written.replace("-", MINUS)
