@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bntui.scenario.data import Data
 from bntui.text.language import use
 from tests.korean import korean
 from tests.test_tables import notes, read, refused, rows
@@ -136,6 +137,28 @@ def test_dates_with_spaces_are_one_cell(written: str, tmp_path: Path) -> None:
     )
     message = refused(tmp_path, content)
     assert f"row 2, column 'when': {written.format(1)!r} is a date or a time" in message
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_delimiter_that_splits_nothing_is_not_blamed_on_quotes(delimiter: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, below("a,b,c,y", VALUES), delimiter=delimiter)
+    assert 'row 1: only one column; if , separates the cells, set data.delimiter = ","' in message
+    quoted = "".join(f'"{line}"\n' for line in below("a,b,c,y", VALUES).splitlines())
+    assert "each row is one quoted cell; remove the quotes around the rows" in refused(tmp_path, quoted)
+
+
+@pytest.mark.parametrize(
+    ("column", "asked"), [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9"), ("x" * 500, "x" * 500), ("a b", " a b ")]
+)
+def test_a_column_is_found_however_its_name_is_encoded(column: str, asked: str, tmp_path: Path) -> None:
+    data = read(tmp_path, below(f"{column},b,c,y", VALUES), target=asked)
+    np.testing.assert_array_equal(data.y[:, 0], VALUES[:, 0].astype(np.float32))
+    assert data.features == ("b", "c", "y")
+
+
+def test_a_feature_is_named_once() -> None:
+    with pytest.raises(ValueError, match="names a column twice"):
+        Data(source="t.csv", features=("a", "b", "a"))
 
 
 def test_a_comma_and_a_space_that_may_both_split_are_refused(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ class Data(Table):
 
     @model_validator(mode="after")
     def _one_choice(self) -> Data:
+        if self.features is not None and len(set(self.features)) < len(self.features):
+            raise refusal(_("names a column twice"), keys=("features",))
         if self.drop and self.features is not None:
             raise refusal(_("use drop or features, not both"), keys=("drop", "features"))
         return self

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 from bntui.errors import DataError
 from bntui.recording.reading import ReadingNote
 from bntui.text.language import _
+from bntui.text.output import clean
 from bntui.trainer.data.cells import TRUTH, is_date, is_long, is_word
 from bntui.trainer.data.contents import Choices, listed, nearest
 from bntui.trainer.data.faults import shown
-from bntui.trainer.data.header import Head, Row
+from bntui.trainer.data.header import LONGEST_NAME, Head, Row
 
 _TARGETS: Final = frozenset({"label", "labels", "target", "targets", "class", "y", "레이블", "라벨", "정답", "목표"})
 """Names, in lower case, that a target has."""
@@ -134,6 +136,7 @@ class _Chooser:
         Returns -1 if the name is wrong; see :meth:`check`.
         """
         names = self._head.names
+        name = clean(normalize("NFC", name))[:LONGEST_NAME].strip()  # as the names of the file were read
         if name not in names and (found := re.fullmatch(r"column (\d{1,9})", name)):
             number = int(found[1])
             numbered = not self._head.header and not self._head.from_comment

@@ -42,13 +42,13 @@ def explanation(path: Path, dialect: Dialect, file: io.TextIOBase) -> str | None
         return None
     usual = Counter(len(cells) for _line, cells in rows).most_common(1)[0][0]
     if usual < 2:
-        return _one_column(path, rows)
+        return _one_column(path, rows, quoted=all(line.lstrip().startswith('"') for line in text if line.strip()))
     return _title(path, rows, usual) or _second_names(path, rows, usual) or _widths(path, rows, usual, dialect)
 
 
-def _one_column(path: Path, rows: Sequence[Row]) -> str | None:
+def _one_column(path: Path, rows: Sequence[Row], *, quoted: bool) -> str | None:
     cells = [cells[0] for _line, cells in rows]
-    if all("," in cell for cell in cells) or all(";" in cell for cell in cells):
+    if quoted and (all("," in cell for cell in cells) or all(";" in cell for cell in cells)):
         return _("{path}: each row is one quoted cell; remove the quotes around the rows").format(path=path)
     for mark in dict.fromkeys(cells[0]):
         if not mark.isalnum() and mark not in "\"'.-+# \t" and len({cell.count(mark) for cell in cells}) == 1:
