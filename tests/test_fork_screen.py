@@ -189,7 +189,7 @@ async def test_a_click_and_a_paste_are_taken_too() -> None:
         y = next(n for n, row in enumerate(rows) if "training.momentum" in text(row))
         await pilot.click("#fork", offset=(10, y))
         assert form(pilot).form.item.setting.path == "training.momentum"
-        form(pilot).post_message(events.Paste("0.9\n"))
+        pilot.app.post_message(events.Paste("0.9\n"))
         await until(pilot, lambda: dict(form(pilot).verdict.changes) == {"training.momentum": 0.9})
 
 

@@ -60,6 +60,13 @@ def cut(words: str, cells: int) -> str:
     return set_cell_size(words, cells - 1).rstrip() + "…" if cells > 0 else ""
 
 
+def ending(words: str, cells: int) -> str:
+    """The end of words in at most ``cells`` cells, with an ellipsis before it where something is missing."""
+    if cell_len(words) <= cells:
+        return words
+    return "…" + parted(words, cell_len(words) - (cells - 1))[1] if cells > 0 else ""
+
+
 def cut_middle(words: str, cells: int) -> str:
     """Words in at most ``cells`` cells, with an ellipsis in the middle where something is missing."""
     if cell_len(words) <= cells:

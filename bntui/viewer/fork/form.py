@@ -16,6 +16,8 @@ from bntui.text.language import N_, _
 from bntui.viewer.fork.kinds import kind_of
 from bntui.viewer.snapshot import ViewedRecording
 
+LONGEST: Final = 1000
+"""Characters that a setting takes."""
 COMMON: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer", "training.momentum",
     "training.weight_decay", "data.batch_size", "training.early_stopping.patience", "training.epochs",
@@ -240,7 +242,7 @@ def enter(form: ForkForm, characters: str) -> ForkForm:
             if found is not None:
                 return _typed(form, found, begun)
         return form
-    text = form.begun + characters
+    text = (form.begun + characters)[:LONGEST]
     return _typed(form, text, text) if kind_of(form.item.setting.path).begins(text) else form
 
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.text.figures import epoch
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import ljust, wrap
+from bntui.text.widths import cut, ending, ljust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.fork.check import ForkCheck
 from bntui.viewer.fork.form import ForkForm, Item, heading
@@ -95,7 +95,7 @@ def _setting(form: ForkForm, verdict: ForkCheck, number: int, label: int, width:
         mark,
         Span(ljust(name, label) + "  ", "bold" if here else "text"),
     ]
-    row += _value(form, item, here=here, touched=touched)
+    row += _value(form, item, width - sum(cell_len(span.text) for span in row), here=here)
     left = width - sum(cell_len(span.text) for span in row) - 2
     before = _("was {value}").format(value=item.written)
     if touched and cell_len(before) <= left:
@@ -106,14 +106,15 @@ def _setting(form: ForkForm, verdict: ForkCheck, number: int, label: int, width:
     return tuple(row)
 
 
-def _value(form: ForkForm, item: Item, *, here: bool, touched: bool) -> list[Span]:
+def _value(form: ForkForm, item: Item, cells: int, *, here: bool) -> list[Span]:
+    """A value in so many cells; of a long one that is typed, the end."""
     text = form.text(item)
-    style = "bold accent" if touched else "text"
+    style = "bold accent" if form.touched(item) else "text"
     if not here:
-        return [Span(text, style)]
+        return [Span(cut(text, cells), style)]
     if text in item.choices:
         return [Span("◂ ", "key", "turn(-1)"), Span(text, f"bold {style}"), Span(" ▸", "key", "turn(1)")]
-    return [Span(text, style), Span("▏", "key")]
+    return [Span(ending(text, cells - 1), style), Span("▏", "key")]
 
 
 def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Row]:

@@ -85,7 +85,7 @@ class ForkScreen(DrawnScreen[ForkRequest | None], Overlay[ForkRequest | None]):
 
     def on_paste(self, event: events.Paste) -> None:
         event.stop()
-        self.change(forms.enter(self.form, clean(event.text).strip()))
+        self.change(forms.enter(self.form, event.text))
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:

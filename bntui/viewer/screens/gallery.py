@@ -212,7 +212,7 @@ class GalleryScreen(SpokenScreen[None]):
         prompt = self.gallery.prompt
         if prompt is not None and prompt.asks != "delete":
             event.stop()
-            self._answer(replace(prompt, text=prompt.text + clean(event.text).strip()), "open")
+            self._answer(prompt.with_more(event.text), "open")
 
     def _answer(self, prompt: Prompt, state: State) -> None:
         self.change(replace(self.gallery, prompt=prompt if state == "open" else None))

@@ -11,6 +11,8 @@ from bntui.text.output import clean
 Asked = Literal["search", "rename", "delete"]
 State = Literal["open", "done", "left"]
 """Still being answered, answered, or left without an answer."""
+LONGEST: Final = 255
+"""Characters of an answer; no file system has longer names."""
 AGREED: Final = ("y", "ㅛ")
 """Keys that mean yes: the same one on an English and on a Korean keyboard."""
 
@@ -26,6 +28,10 @@ class Prompt:
     """The recording that is to be changed."""
     size: int = 0
     """Its size in bytes, if it is to be deleted."""
+
+    def with_more(self, text: str) -> Prompt:
+        """The prompt with a text typed or pasted at the end, as far as there is room."""
+        return replace(self, text=(self.text + text)[:LONGEST])
 
 
 def answered(prompt: Prompt, key: str, character: str | None) -> tuple[Prompt, State] | None:
@@ -50,5 +56,5 @@ def answered(prompt: Prompt, key: str, character: str | None) -> tuple[Prompt, S
         case "ctrl+u":
             return replace(prompt, text=""), "open"
     if typed:
-        return replace(prompt, text=prompt.text + typed), "open"
+        return prompt.with_more(typed), "open"
     return None if prompt.asks == "search" else (prompt, "open")

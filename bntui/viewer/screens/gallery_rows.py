@@ -13,7 +13,7 @@ from bntui.files import in_bytes
 from bntui.scenario.measured import findings
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
-from bntui.text.widths import ljust, longest
+from bntui.text.widths import ending, ljust, longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, framed, join
 from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
 from bntui.viewer.keys import footer_of, hints_of
@@ -136,9 +136,7 @@ def _prompt(prompt: Prompt, width: int) -> Row:
     if prompt.asks == "delete" and prompt.path is not None:
         return fit((Span(f" {_question(prompt.path.stem, prompt.size, room)}  ", "bold warn"), *keys), width)
     asked = ("/" if prompt.asks == "search" else _("New name:")) + " "
-    typed = clean(prompt.text) + CARET
-    while cell_len(asked + typed) > room and len(typed) > 1:
-        typed = typed[1:]
+    typed = f"{ending(clean(prompt.text), room - cell_len(asked + CARET))}{CARET}"
     return fit((Span(f" {asked}", "bold accent"), Span(f"{typed}  ", "text"), *keys), width)
 
 

@@ -25,6 +25,7 @@ from bntui.viewer.draw.theme import DARK, Palette
 from bntui.viewer.terminal import ground, pacing, textual_private
 from bntui.viewer.terminal.image import Image, Part
 from bntui.viewer.terminal.line_driver import PacedDriver
+from bntui.viewer.terminal.pasted import one_line
 from bntui.viewer.terminal.textual_private import TextualApp
 from bntui.viewer.terminal.typed import Typed, Typing
 
@@ -223,6 +224,8 @@ class PacedApp(TextualApp[ReturnType]):
             event, (events.Key, events.MouseDown, events.Paste, events.MouseScrollDown, events.MouseScrollUp)
         ):
             self.sender.hurry()
+        if isinstance(event, events.Paste) and not event.is_forwarded:
+            event = events.Paste(one_line(event.text))
         if isinstance(event, Typed) and not event.is_forwarded:
             await self._typing.take(event, super().on_event)
         else:

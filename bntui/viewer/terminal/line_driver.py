@@ -19,6 +19,7 @@ from textual.message import Message
 
 from bntui.viewer.terminal import ground
 from bntui.viewer.terminal.driver import TerminalDriver
+from bntui.viewer.terminal.pasted import PasteSplitter
 from bntui.viewer.terminal.textual_private import TextualParser
 
 HOLD: Final = 1.0
@@ -113,13 +114,17 @@ class PacedDriver(TerminalDriver):
 
 
 class AnswerParser(TextualParser):
-    """A parser that waits for the rest of an answer, which Textual's parser treats as keys if it comes late."""
+    """A parser that waits for the rest of an answer, which Textual's parser treats as keys if it comes late.
+
+    What was pasted is neither an answer nor keys.
+    """
 
     _BEGUN: Final = re.compile(rf"\x1b\[[0-9]+(;[0-9]*)?\Z|{ground.BEGUN.pattern}")
     _REST: Final = re.compile(rf"\[[0-9]+;[0-9]+R|{ground.REST}")
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
+        self._pastes = PasteSplitter()
         self._held = ""
         self._until = 0.0
         self._escaped = False
@@ -128,23 +133,30 @@ class AnswerParser(TextualParser):
     def feed(self, data: str) -> Iterable[Message]:
         if data:
             data, self._held = ground.continued(self._held, data), ""
-            if self._escaped and self._REST.match(data):
-                if not self.waits:
-                    data = "\x1b" + data
-                elif data[0] == "]":  # Textual would go on with keys: its escape becomes something that it ignores
-                    yield from super().feed(_IGNORED)
-                    data = "\x1b" + data
-            while found := ground.ANSWER.search(data):
-                yield from self._typed(data[: found.start()])
-                yield Ground(found[1])
-                data = data[found.end() :]
-            self._escaped = data.endswith("\x1b")
-            if begun := self._BEGUN.search(data):
-                data, self._held, self._until = data[: begun.start()], begun[0], monotonic() + HOLD
-            yield from self._typed(data)
+            for piece in self._pastes.split(data):
+                if isinstance(piece, str):
+                    yield from self._answered(piece)
+                else:
+                    yield piece
             return
         yield from self._release()
         yield from super().feed(data)
+
+    def _answered(self, data: str) -> Iterable[Message]:
+        if self._escaped and self._REST.match(data):
+            if not self.waits:
+                data = "\x1b" + data
+            elif data[0] == "]":  # Textual would go on with keys: its escape becomes something that it ignores
+                yield from super().feed(_IGNORED)
+                data = "\x1b" + data
+        while found := ground.ANSWER.search(data):
+            yield from self._typed(data[: found.start()])
+            yield Ground(found[1])
+            data = data[found.end() :]
+        self._escaped = data.endswith("\x1b")
+        if begun := self._BEGUN.search(data):
+            data, self._held, self._until = data[: begun.start()], begun[0], monotonic() + HOLD
+        yield from self._typed(data)
 
     def tick(self) -> Iterable[Message]:
         if self._held and monotonic() >= self._until and not self._held.startswith(ground.CERTAIN):
