@@ -82,7 +82,7 @@ def test_keys_are_bound_where_they_are_declared_and_nowhere_else(screen: type[Sc
 
 
 def test_no_other_module_makes_bindings() -> None:
-    """But for the program's own key, and the one that leaves the line which is shown while a trainer starts."""
+    """But for the program's own key, ctrl+c on pages, and the one that leaves the line shown while a trainer starts."""
     making = {
         name
         for name, module in sources()
@@ -92,7 +92,8 @@ def test_no_other_module_makes_bindings() -> None:
     assert making == {
         "viewer/app.py", "viewer/chooser_keys.py", "viewer/family_keys.py", "viewer/fork/keys.py",
         "viewer/gallery_keys.py", "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py",
-        "viewer/screens/note.py", "viewer/screens/starting.py", "viewer/seed_keys.py", "viewer/sweep/keys.py",
+        "viewer/overlay.py", "viewer/screens/note.py", "viewer/screens/starting.py", "viewer/seed_keys.py",
+        "viewer/sweep/keys.py",
     }  # fmt: skip
 
 

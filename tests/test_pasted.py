@@ -43,11 +43,8 @@ def heard(data: str, cuts: list[int]) -> list[str]:
     for first, last in itertools.pairwise(at):
         if first < last:
             said += [*parser.feed(data[first:last])]
-    return [
-        f"{{{m.text}}}" if isinstance(m, events.Paste) else m.key
-        for m in said
-        if hasattr(m, "key") or hasattr(m, "text")
-    ]
+    words = [f"{{{m.text}}}" if isinstance(m, events.Paste) else getattr(m, "key", "") for m in said]
+    return [word for word in words if word]
 
 
 @given(TEXTS, TEXTS, st.lists(st.integers(7, 90), max_size=6))

@@ -27,7 +27,8 @@ from bntui.text.themes import THEMES
 from bntui.viewer import goodbye, opening
 from bntui.viewer.draw.theme import OWN, Palette, palette_of, textual_theme
 from bntui.viewer.layout import MOST_TIMELINE_ROWS, SMALLEST
-from bntui.viewer.palette import SEARCH, commands, of_keys
+from bntui.viewer.notices import Notices
+from bntui.viewer.palette import SEARCH, SpokenPalette, commands, of_keys
 from bntui.viewer.terminal.ground import dark_by_variable
 from bntui.viewer.terminal.line import PacedApp, Parted
 from bntui.viewer.terminal.textual_private import driver_of, exiting
@@ -200,12 +201,11 @@ class LabApp(PacedApp[BntuiError]):
 
     def action_help_quit(self) -> None:
         """Handle ctrl+c, which does not quit; the screen says which key does."""
-        for screen in reversed(self.screen_stack):
-            interrupted = getattr(screen, "interrupted", None)
-            if interrupted is not None:
-                interrupted()
-                return
-        self.notify(_(goodbye.QUITS), markup=False)
+        interrupted = getattr(self.screen, "interrupted", None)
+        if interrupted is not None:
+            interrupted()
+        else:
+            Notices(self.screen).say_once(_(goodbye.QUITS))
 
     def action_suspend_process(self) -> None:
         driver = driver_of(self)
@@ -219,7 +219,7 @@ class LabApp(PacedApp[BntuiError]):
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette) and _has_room(self.size):
-            self.push_screen(CommandPalette(placeholder=_(SEARCH), id="--command-palette"))
+            self.push_screen(SpokenPalette(placeholder=_(SEARCH), id="--command-palette"))
 
     def on_resize(self, event: events.Resize) -> None:
         if isinstance(self.screen, CommandPalette) and not _has_room(event.size):

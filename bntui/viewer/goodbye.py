@@ -18,6 +18,8 @@ WAITS_HERE: Final = N_(
     "{name} is paused at epoch {epoch}: to train on, open it again under Recordings and press space."
 )
 QUITS: Final = N_("q quits.")
+QUITS_BELOW: Final = N_("esc goes back, then q quits.")
+"""On pages where q means something else."""
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from textual.app import SystemCommand
-from textual.binding import ActiveBinding, Binding
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.command import CommandPalette
 from textual.screen import Screen, ScreenResultType
 
 from bntui.text.language import N_, _
+from bntui.viewer.goodbye import QUITS_BELOW
+from bntui.viewer.notices import Notices
+from bntui.viewer.overlay import INTERRUPT
 
 SCREENSHOT: Final = "Screenshot"
 """Title of a command of Textual's."""
@@ -69,6 +73,15 @@ class SpokenScreen(Screen[ScreenResultType]):
             key: active._replace(binding=_said(active.binding), tooltip=_(active.tooltip))
             for key, active in super().active_bindings.items()
         }
+
+
+class SpokenPalette(CommandPalette):
+    """The command palette, which says what ctrl+c does not do."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [INTERRUPT]
+
+    def action_interrupt(self) -> None:
+        Notices(self).say_once(_(QUITS_BELOW))
 
 
 def _said(binding: Binding) -> Binding:

@@ -23,10 +23,11 @@ from bntui.link.training_packages import why_no_training
 from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import opening
+from bntui.viewer import goodbye, opening
 from bntui.viewer.gallery_keys import CONTROLS, EVERYTHING
 from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of, help_of
+from bntui.viewer.notices import Notices
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_changes import GalleryChanges
 from bntui.viewer.screens.gallery_preview import Previews
@@ -95,6 +96,10 @@ class GalleryScreen(SpokenScreen[None]):
         """End the program, and any trainer that is waiting or starting."""
         self.app.exit()
         self.trainer.discard()
+
+    def interrupted(self) -> None:
+        """Handle ctrl+c, which does not end the program: say which keys do."""
+        Notices(self).say_once(_(goodbye.QUITS if self.gallery.prompt is None else goodbye.QUITS_BELOW))
 
     # --- behind the screen ---
 

@@ -37,7 +37,7 @@ class Prompt:
 def answered(prompt: Prompt, key: str, character: str | None) -> tuple[Prompt, State] | None:
     """The prompt after a key; None if the key is not for it.
 
-    While words are searched for, the keys that move in the lists still do so.
+    While words are searched for, the keys that move in the lists still do so; ctrl+c is no answer.
 
     Args:
         key: its name in Textual.
@@ -57,4 +57,4 @@ def answered(prompt: Prompt, key: str, character: str | None) -> tuple[Prompt, S
             return replace(prompt, text=""), "open"
     if typed:
         return prompt.with_more(typed), "open"
-    return None if prompt.asks == "search" else (prompt, "open")
+    return None if prompt.asks == "search" or key == "ctrl+c" else (prompt, "open")

@@ -43,6 +43,7 @@ from bntui.viewer.feed import TrainerLink
 from bntui.viewer.garbage import settled
 from bntui.viewer.lab_keys import GALLERY, bindings
 from bntui.viewer.layout import TIMELINE, Layout, parts_of
+from bntui.viewer.notices import Notices
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, STRIP, read_by
@@ -52,7 +53,6 @@ from bntui.viewer.screens.lab_news import LabNews
 from bntui.viewer.screens.lab_pages import LabPages, warm
 from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
-from bntui.viewer.screens.notices import Notices
 from bntui.viewer.screens.photograph import photograph
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.terminal.textual_private import SilentBelow

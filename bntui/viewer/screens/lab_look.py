@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bntui.viewer.arrangement import Arrangement
     from bntui.viewer.chooser import Choice
     from bntui.viewer.layout import Layout
+    from bntui.viewer.notices import Notices
     from bntui.viewer.screens.lab_recording import LoadedRecording
-    from bntui.viewer.screens.notices import Notices
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view import View
     from bntui.viewer.view_state import ViewState

@@ -16,9 +16,9 @@ from bntui.viewer.feed import Tempo
 if TYPE_CHECKING:
     from textual.timer import Timer
 
+    from bntui.viewer.notices import Notices
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.screens.lab_trainer import TrainerControl
-    from bntui.viewer.screens.notices import Notices
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view_state import ViewState
 

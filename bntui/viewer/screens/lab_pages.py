@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from bntui.viewer.fork.form import ForkOrigin
+    from bntui.viewer.notices import Notices
     from bntui.viewer.screens.lab_chooser import Standing
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.screens.lab_trainer import TrainerControl
-    from bntui.viewer.screens.notices import Notices
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view import View
 

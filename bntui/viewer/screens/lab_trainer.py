@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from bntui.link.client import IdleTrainer
+    from bntui.viewer.notices import Notices
     from bntui.viewer.screens.lab_recording import LoadedRecording
-    from bntui.viewer.screens.notices import Notices
     from bntui.viewer.snapshot import ViewedRecording
     from bntui.viewer.view_state import ViewState
 

@@ -12,16 +12,19 @@ from textual.geometry import Region
 from bntui.errors import RecordingError
 from bntui.recording.history import RunHistory, RunInfo
 from bntui.text import figures
+from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
 from bntui.viewer.drawn_screen import DrawnScreen
+from bntui.viewer.goodbye import QUITS_BELOW
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Lens, Microscope
+from bntui.viewer.notices import Notices
 from bntui.viewer.screens.photograph import photograph
 from bntui.viewer.snapshot import Snapshot, ViewedRecording, take_snapshot
 from bntui.viewer.view_state import ViewState
@@ -61,6 +64,10 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
 
     def on_screen_resume(self) -> None:
         self._draw()
+
+    def interrupted(self) -> None:
+        """Handle ctrl+c, which ends neither the page nor the program."""
+        Notices(self).say_once(_(QUITS_BELOW))
 
     # --- drawing ---
 
