@@ -73,6 +73,10 @@ def state(pilot: Pilot[Any]) -> ViewState:
     return lab(pilot).view_state
 
 
+def rows_of(pilot: Pilot[Any], part: str) -> tuple[Row, ...]:
+    return lab(pilot).query_one(f"#{part}", RowsWidget).rows
+
+
 async def click(pilot: Pilot[Any], part: str, words: str) -> None:
     """Click the first cell of these words, which a part of the screen has."""
     rows = pilot.app.screen.query_one(f"#{part}", RowsWidget).rows
@@ -128,7 +132,7 @@ async def test_the_cursor_is_dragged_along_the_timeline() -> None:
     async with LabApp(Path("a.bntui")).run_test(size=SMALL) as pilot:
         view = lab(pilot).view
         assert view is not None
-        places = {round(place_at(view, SMALL[0] - 2, x)): x + 1 for x in range(SMALL[0] - 2)}
+        places = {round(place_at(view, SMALL[0] - 2, x, 0) or 0): x + 1 for x in range(SMALL[0] - 2)}
         await pilot.mouse_down("#strip", offset=(places[2], 0))
         for place in (5, 11, 7):
             await pilot.hover("#strip", offset=(places[place], 0))
@@ -138,6 +142,37 @@ async def test_the_cursor_is_dragged_along_the_timeline() -> None:
         await pilot.hover("#strip", offset=(places[5], 0))
         await pilot.pause()
         assert state(pilot).cursor == 7
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("keys", [[], ["6", "enter"]], ids=["strip", "panel"])
+async def test_words_of_the_timeline_lead_to_what_they_name_and_the_rest_of_their_row_nowhere(keys: list[str]) -> None:
+    async with LabApp(Path("a.bntui")).run_test(size=SMALL) as pilot:
+        await pilot.press(*keys, *["left"] * 3)
+        part = "timeline" if keys else "strip"
+        await until(pilot, lambda: any("★ best" in text(row) for row in rows_of(pilot, part)))
+        rows = [text(row) for row in rows_of(pilot, part)]
+        legend, track = (next(y for y, row in enumerate(rows) if words in row) for words in ("★ best", "┤"))
+        best = int(rows[legend].partition("★ best ")[2].split()[0])
+        assert best != (before := state(pilot).cursor)
+        ends = rows[legend].rstrip(" │")
+        for x in (1, rows[legend].index("cursor"), len(ends) + 1, 77):
+            await pilot.click(f"#{part}", offset=(x, legend))
+            assert state(pilot).cursor == before
+        await pilot.mouse_down(f"#{part}", offset=(70, legend))  # a drag that begins beside the track, too
+        await pilot.hover(f"#{part}", offset=(8, track))
+        await pilot.mouse_up(f"#{part}", offset=(8, track))
+        await pilot.pause()
+        assert state(pilot).cursor == before
+        await click(pilot, part, "★ best")
+        assert state(pilot).cursor == best
+        await pilot.mouse_down(f"#{part}", offset=(40, track))  # and one along the track may leave it
+        await pilot.hover(f"#{part}", offset=(3, legend))
+        await pilot.pause()
+        assert state(pilot).cursor == 0
+        await pilot.mouse_up(f"#{part}", offset=(3, legend))
+        await pilot.pause()
+        assert state(pilot).cursor == 0
 
 
 @pytest.mark.usefixtures("reader")

@@ -53,13 +53,21 @@ def test_a_click_on_the_cursor_is_the_cursor(cells: int) -> None:
         words = text(timeline.draw(shown, cells, 1).rows[0])
         assert words.count("▮") == 1
         cell = 60 / (len(words.split("  epoch")[0].strip()) - 1)
-        assert timeline.place_at(shown, cells, words.index("▮")) == pytest.approx(row, abs=cell / 2 + 1e-9)
+        assert timeline.place_at(shown, cells, words.index("▮"), 0) == pytest.approx(row, abs=cell / 2 + 1e-9)
 
 
 def test_clicks_beside_the_track_are_its_ends() -> None:
     shown = view(run_view(keyframes=20))
-    assert timeline.place_at(shown, 100, 0) == 0
-    assert timeline.place_at(shown, 100, 99) == 60
+    assert timeline.place_at(shown, 100, 0, 0) == 0
+    assert timeline.place_at(shown, 100, 99, 0) == 60
+
+
+def test_only_rows_with_a_track_are_places() -> None:
+    shown = view(run_view(keyframes=20), run_view(1, "norm", keyframes=20))
+    rows = [text(row) for row in timeline.draw(shown, 100, 12).rows]
+    tracks = [y for y, row in enumerate(rows) if "├" in row and "┤" in row]
+    assert tracks == [0, 2, 3]
+    assert [y for y in range(-2, 14) if timeline.place_at(shown, 100, 40, y) is not None] == tracks
 
 
 def test_recorded_is_solid_and_the_rest_dotted() -> None:

@@ -58,6 +58,8 @@ class RowsWidget(Widget):
             self.widget = widget
             self.x = x
             self.y = y
+            self.row = widget.pressed_row
+            """The row in which the button was pressed."""
 
     class Clicked(Pointed):
         """A cell without an action of its own was clicked."""
@@ -81,6 +83,8 @@ class RowsWidget(Widget):
         self._placed = False
         self._pressed = ""
         """The action under the mouse when its button went down."""
+        self.pressed_row = 0
+        """The row under the mouse when its button went down."""
         self._held = False
         """The button is down, over nothing to click."""
 
@@ -135,6 +139,7 @@ class RowsWidget(Widget):
     def on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()
         self._pressed = self.click_at(event.x, event.y)
+        self.pressed_row = event.y
         self._held = not self._pressed
         if self._held:
             self.capture_mouse()

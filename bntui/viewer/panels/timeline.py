@@ -38,6 +38,8 @@ CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
 _MARGIN = 3
 """Cells to the left of the track, for a run's mark."""
+_LEGEND = 1
+"""The row of the legend, between the common track and those of the runs."""
 _SHORTEST = 10
 """Cells in which the beginning of a reason still says something."""
 
@@ -48,6 +50,11 @@ class _Mark(NamedTuple):
     glyph: str
     style: str
     words: str
+
+    @property
+    def click(self) -> str:
+        """The action that moves the cursor to it."""
+        return f"seek({float(self.place)!r})"
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -77,8 +84,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return Drawing(title, (*rows, *(fit((), width) for _ in range(height - len(rows)))))
 
 
-def place_at(view: View, width: int, x: int) -> float:
-    """The epoch or step at cell ``x`` of the track, for a click; the nearest end if the cell is outside the track."""
+def place_at(view: View, width: int, x: int, y: int) -> float | None:
+    """The epoch or step at cell ``x`` of the track in row ``y``, for a click; None if that row has no track.
+
+    It is the nearest end if the cell is beside the track.
+    """
+    if y < 0 or y == _LEGEND or y > _LEGEND + len(view.runs):
+        return None
     left, cells, _words = _layout(view, width)
     share = (x - left) / max(cells - 1, 1)
     return min(max(share, 0.0), 1.0) * view.end
@@ -192,15 +204,18 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
     style = "text" if mark.place <= cursor else "muted"
     when: Row = (
         Span(" " * left),
-        Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style, tells=_tells(mark, run)),
-        Span(f"{mark.glyph} ", mark.style),
+        Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style, mark.click, _tells(mark, run)),
+        Span(f"{mark.glyph} ", mark.style, mark.click),
     )
     room = (width - width_of(when) - 4) // 2
     name = f" {cut_name(run.name, room)} " if room >= 4 else ""
     head: Row = (*when, Span(f"{run.mark}{name} ", run.style, run.click))
     indent = width_of(head)
     first, *rest = wrap(mark.words, max(width - indent, 6))
-    return [(*head, Span(first, style)), *((Span(" " * indent), Span(line, style)) for line in rest)]
+    return [
+        (*head, Span(first, style, mark.click)),
+        *((Span(" " * indent), Span(line, style, mark.click)) for line in rest),
+    ]
 
 
 def _tells(mark: _Mark, run: RunView) -> FigureReference | None:
@@ -241,7 +256,7 @@ def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
         room -= 3 + cell_len(words)
         kept.insert(0, (mark, words))
     for mark, words in sorted(kept, key=lambda pair: pair[0].place):
-        spans += [Span("  "), Span(mark.glyph, mark.style), Span(words, "muted")]
+        spans += [Span("  "), Span(mark.glyph, mark.style, mark.click), Span(words, "muted", mark.click)]
     return tuple(spans)
 
 

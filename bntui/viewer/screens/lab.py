@@ -254,6 +254,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_end(self) -> None:
         self.change(view_state.end(self.view_state, self.loaded.snapshot.stops))
 
+    def action_seek(self, place: float) -> None:
+        """Move to what was clicked in the legend of the timeline."""
+        self._look.seek_to(place)
+
     def action_focus_panel(self, panel: str) -> None:
         there = panel == STRIP.name or panel in self.room.regions
         self.change(view_state.focus(self.view_state, panel, there=there))

@@ -165,13 +165,20 @@ class LabLook:
     # --- the mouse ---
 
     def seek(self, message: RowsWidget.Pointed) -> None:
-        """Move the cursor to the keyframe under the mouse, on the timeline."""
+        """Move the cursor to the keyframe under the mouse, if its button was pressed on a track of the timeline."""
         lab = self._lab
         if lab.view is not None:
             from bntui.viewer.panels.timeline import place_at
 
-            place = place_at(lab.view, message.widget.size.width - 2, message.x - 1)
-            lab.change(view_state.seek(lab.view_state, lab.loaded.snapshot.stops, place))
+            below = message.widget.name == TIMELINE  # one track, and words of the legend or the tour
+            row = message.row if below else message.row - 1
+            place = place_at(lab.view, message.widget.size.width - 2, message.x - 1, row)
+            if place is not None and not (below and row):
+                self.seek_to(place)
+
+    def seek_to(self, place: float) -> None:
+        """Move the cursor to the keyframe nearest to a place."""
+        self._lab.change(view_state.seek(self._lab.view_state, self._lab.loaded.snapshot.stops, place))
 
     def wheel(self, part: str, by: int) -> None:
         """Walk through the keyframes over a course, and through what else a panel walks through."""
