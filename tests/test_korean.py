@@ -194,8 +194,8 @@ def test_a_click_lands_on_the_same_epoch_in_both_languages_words() -> None:
     for cells in (40, 80, 158):
         left = text(timeline.draw(shown, cells, 2).rows[0]).index("├")
         right = cell_len(text(timeline.draw(shown, cells, 2).rows[0]).partition("┤")[0])
-        assert timeline.place_at(shown, cells, left) == 0
-        assert timeline.place_at(shown, cells, right) == shown.end
+        assert timeline.place_at(shown, cells, left, 0) == 0
+        assert timeline.place_at(shown, cells, right, 0) == shown.end
 
 
 # --- around the panels ---
