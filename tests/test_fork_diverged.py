@@ -87,7 +87,21 @@ def test_the_form_says_so_and_names_the_last_sound_epoch() -> None:
         assert (
             "The loss is not finite here: the fork would diverge at once. The last keyframe with a finite one" in said
         )
-        assert "at epoch 2.25." in said
+        assert "at epoch 2.25; the same samples follow it." in said
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_fork_from_the_last_sound_keyframe_meets_the_same_samples(tmp_path: Path, every: int) -> None:
+    session = recorded(tmp_path, every)
+    with closing(session), closing(Reader(tmp_path / "x.bntui")) as reader:
+        history = reader.history(0)
+        found = last_sound(history, len(history) - 1)
+        assert found is not None
+        fork = session.fork(0, int(history.step[found]), QUIET).index
+        session.runs[-1].train_epoch(session.writer, never)
+        reader.refresh()
+        was = next(event.step for event in reader.events(0) if event.kind == "diverged")
+        assert [event.step for event in reader.events(fork) if event.kind == "diverged"] == [was]
     assert "last keyframe" not in foot(diverged=True, sound=None)
 
 

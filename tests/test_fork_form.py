@@ -304,3 +304,16 @@ def test_the_setting_that_the_keys_mean_is_always_seen(size: tuple[int, int], la
         assert form_rows.seen(opened, size[1]).top == 0  # its heading is seen again
     finally:
         use("en")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_keys_that_start_and_leave_are_seen_at_any_width(language: str) -> None:
+    use(language)  # conftest sets it back
+    here = form()
+    for width in range(20, 121):
+        foot = text(form_rows.draw(here, judge(here), "Fork", width, 10).rows[-1])
+        assert cell_len(foot) == width
+        for key in ("↑↓", "↵", "esc", "?"):
+            assert key in foot
+        if width >= 38:
+            assert f"↵ {_('start')}  esc {_('leave')}" in foot

@@ -13,7 +13,7 @@ from bntui.text.widths import cut, ending, ljust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.fork.check import ForkCheck
 from bntui.viewer.fork.form import ForkForm, Item, heading
-from bntui.viewer.fork.keys import CONTROLS
+from bntui.viewer.fork.keys import CONTROLS, ESSENTIAL
 from bntui.viewer.fork.kinds import kind_of
 from bntui.viewer.fork.words import SAME_AGAIN, THE_RULE, carried_words
 from bntui.viewer.keys import footer_of
@@ -23,7 +23,7 @@ NEW_PATIENCE: Final = N_("Early stopping is reset.")
 PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are suggested; type any number.")
 DIVERGES: Final = N_("The loss is not finite here: the fork would diverge at once.")
 MAY_DIVERGE: Final = N_("The loss is not finite here: what the fork keeps may make it diverge at once.")
-SOUND: Final = N_("The last keyframe with a finite one is at epoch {epoch}.")
+SOUND: Final = N_("The last keyframe with a finite one is at epoch {epoch}; the same samples follow it.")
 FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
 FIRST_OWN: Final = N_("First, {setting}: type another value than the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
@@ -138,7 +138,7 @@ def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Ro
         *((Span(line, "text"),) for line in _lines(item.setting.description, width)),
         *middle,
         *_outlook(form, verdict, width),
-        footer_of(CONTROLS, None, width),
+        footer_of(CONTROLS, None, width, ESSENTIAL),
     ]
 
 

@@ -11,6 +11,8 @@ from bntui.viewer.keys import Control
 
 PAGE: Final = 8
 """Number of settings that page up and page down skip."""
+ESSENTIAL: Final = 5
+"""Controls up to this rank keep their keys at any width: what starts and leaves, and how to get there."""
 
 # fmt: off
 CONTROLS: Final[tuple[Control[None], ...]] = (
@@ -19,19 +21,19 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
         Binding("pageup", f"move(-{PAGE})", N_("Settings before")),
         Binding("pagedown", f"move({PAGE})", N_("Settings after")),
         Binding("home", "move(-1000000)", N_("First setting")), Binding("end", "move(1000000)", N_("Last setting")),
-    ), N_("setting"), rank=1, glyph="↑↓"),
+    ), N_("setting"), rank=3, glyph="↑↓"),
     Control(("←", "→"), N_("another choice"), (
         Binding("left", "turn(-1)", N_("Choice before")), Binding("right", "turn(1)", N_("Next choice")),
-    ), N_("choice"), rank=2),
+    ), N_("choice"), rank=5),
     Control((), N_("a value as --set takes it, or the beginning of a choice"), words=N_("letters, digits")),
     Control(("backspace",), N_("the last character away"),
             (Binding("backspace", "erase", N_("The last character away")),)),
     Control(("del",), N_("the parent's value again"),
-            (Binding("delete", "restore", N_("The parent's value again")),), N_("as before"), rank=3),
+            (Binding("delete", "restore", N_("The parent's value again")),), N_("as before"), rank=6),
     Control(("enter",), N_("start the fork"), (Binding("enter", "start", N_("Start the fork")),),
-            N_("start"), rank=4, glyph="↵"),
+            N_("start"), rank=1, glyph="↵"),
     Control(("esc",), N_("leave without one"), (Binding("escape", "leave", N_("Leave without a fork")),),
-            N_("leave"), rank=5),
-    Control(("?",), N_("this page"), (Binding("question_mark", "explain", N_("Explain")),), N_("explain"), rank=6),
+            N_("leave"), rank=2),
+    Control(("?",), N_("this page"), (Binding("question_mark", "explain", N_("Explain")),), N_("explain"), rank=4),
 )
 # fmt: on
