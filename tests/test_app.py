@@ -494,7 +494,7 @@ async def test_clicking_the_timeline_seeks_and_a_panel_is_focused() -> None:
     async with start().run_test(size=BIG) as pilot:
         view = lab(pilot).view
         assert view is not None
-        x = next(x for x in range(BIG[0]) if place_at(view, BIG[0] - 2, x) >= 6)
+        x = next(x for x in range(BIG[0]) if (place_at(view, BIG[0] - 2, x, 0) or 0) >= 6)
         await pilot.click("#strip", offset=(x + 1, 0))
         await pilot.pause()
         assert lab(pilot).view_state.cursor == 6

@@ -134,7 +134,7 @@ def test_a_click_on_the_timeline_is_a_step(cells: int) -> None:
         words = text(timeline.draw(shown, cells, 1).rows[0])
         track = words.split("  step")[0].strip()
         cell = 1440 / (len(track) - 1)
-        assert timeline.place_at(shown, cells, words.index("▮")) == pytest.approx(cursor, abs=cell / 2 + 1e-9)
+        assert timeline.place_at(shown, cells, words.index("▮"), 0) == pytest.approx(cursor, abs=cell / 2 + 1e-9)
         if cells == 160:
             assert f"step {cursor}" in words
             assert "head 288" in words
