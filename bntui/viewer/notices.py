@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from bntui.text.output import clean
 from bntui.viewer.terminal import textual_private
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 ERROR_SECONDS = 15
 """Seconds for which an error is displayed, which is longer than for other notices."""
+
+
+SEVERITIES: Final = ("information", "warning", "error")
+"""From the least severe one on."""
+
+
+def worst(severities: Iterable[SeverityLevel]) -> SeverityLevel:
+    """The most severe one."""
+    return max(severities, key=SEVERITIES.index)
 
 
 class Notices:
@@ -28,6 +38,16 @@ class Notices:
     ) -> None:
         """Show a notice for a number of seconds, by default Textual's."""
         self._screen.notify(clean(text), title=clean(title), severity=severity, timeout=seconds, markup=False)
+
+    def say_with(self, texts: Sequence[str], title: str, severity: SeverityLevel) -> None:
+        """Show these texts in one notice, with those of the same title that are still on the screen."""
+        said, told = [*map(clean, texts)], clean(title)
+        for notice in textual_private.notices(self._screen.app):
+            if notice.title == told:
+                textual_private.withdraw(self._screen.app, notice)
+                said.insert(0, notice.message)
+                severity = worst((notice.severity, severity))
+        self.say(" · ".join(said), told, severity)
 
     def error(self, text: str, title: str = "") -> None:
         """Show an error; without a title, the same error is shown only once."""

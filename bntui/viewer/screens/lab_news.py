@@ -12,8 +12,10 @@ from bntui.text.language import _
 from bntui.viewer import live_events as happening
 from bntui.viewer import live_states, view_state
 from bntui.viewer.feed import Tempo
+from bntui.viewer.notices import worst
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
     from textual.timer import Timer
 
     from bntui.viewer.notices import Notices
@@ -75,9 +77,12 @@ class LabNews:
             if run.fork is not None:
                 lab.trainer.happened(happening.Appeared(run.index, run.fork.run, run.fork.step, run.fork.epoch))
         lab.view_state = view_state.grown(lab.view_state, lab.loaded.snapshot.stops, lab.loaded.snapshot.histories)
+        told: dict[str, list[tuple[str, SeverityLevel]]] = {}
         for run, event in new.events:
             if severity := traits(event.kind).severity:
-                lab.notices.say(event.text, run.called, severity)
+                told.setdefault(run.called, []).append((event.text, severity))
+        for name, said in told.items():
+            lab.notices.say_with([text for text, _ in said], name, worst(severity for _, severity in said))
         for reason in new.failures:
             lab.notices.say_once(_("Seeds were not trained (B lists them): {reason}").format(reason=reason), "warning")
 
