@@ -495,3 +495,29 @@ def test_hidden_runs_are_neither_drawn_nor_forgotten() -> None:
     assert RUN_MARKS[7] not in words
     assert "2 runs hidden (H shows them)" in words
     assert not {"run0", "run7"} & {style for row in rows for span in row for style in span.style.split()}
+
+
+SIX = ("batch normalization before every sigmoid", "batch normalization after every sigmoid", "dropout of a half",
+       "드롭아웃과 배치 정규화를 함께 쓰는 실행", "plain network without normalization",
+       "layer normalization with momentum")  # fmt: skip
+
+
+@pytest.mark.parametrize("wide", range(10, 40))
+def test_names_with_the_same_beginning_and_end_are_told_apart(wide: int) -> None:
+    runs = [run_view(number, name) for number, name in enumerate(SIX)]
+    short = curves_legend.short_names(runs, wide)
+    assert {cell_len(name) for name in short} == {wide}
+    assert len(set(short)) == len(SIX)
+    before, after = (name.strip("… ") for name in short[:2])
+    assert before in SIX[0]
+    assert after in SIX[1]
+
+
+@pytest.mark.parametrize("columns", [78, 81, 120])
+def test_names_in_a_legend_take_the_room_that_their_rows_have(columns: int) -> None:
+    runs = [run_view(number, name) for number, name in enumerate(SIX)]
+    rows = [text(row).rstrip() for row in curves_legend.legend(view(*runs), columns, 18)]
+    cut = [row for row in rows if "…" in row]
+    assert cut
+    for row in cut:  # another cell for each name in the row would not fit
+        assert cell_len(row) + row.count("…") + 1 >= columns - 2, row

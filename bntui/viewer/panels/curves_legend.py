@@ -40,13 +40,7 @@ def legend(view: View, width: int, height: int) -> list[Row]:
         rows = _rows(len(runs) + len(hidden), rest + least, width)
         if not 0 < rows <= most:
             continue
-        # as long as they can be in as many rows
-        size = next(
-            size
-            for size in range(longest, -1, -1)
-            if size == least or _rows(len(runs) + len(hidden), rest + size, width) == rows
-        )
-        names = short_names(runs, size)
+        names = short_names(runs, _widest(len(runs) + len(hidden), rest, least, longest, width))
         entries = _entries(runs, names, selected, fields, accuracy)
         return _grid([*entries, *hidden], width)
     if uneven := _uneven(view, runs, hidden, width, height // 3, ((0, 0),)):
@@ -81,11 +75,21 @@ def _uneven(
     left = most - len(above)
     longest = max((cell_len(run.name) for run in others), default=0)
     for size, fields in rest_of if above and others else ():
-        names = short_names(others, min(size, longest))
-        entries = [_entry(r, n, False, fields, accuracy) for r, n in zip(others, names, strict=True)] + hidden
-        if 0 < _rows(len(entries), _size(entries), width) <= left:
-            return [*above, *_grid(entries, width)]
+        rest = _size([_entry(run, "", False, fields, accuracy) for run in others]) + bool(size)
+        least = max([rest + min(size, longest), *(_size([row]) for row in hidden)])
+        rows = _rows(len(others) + len(hidden), least, width)
+        if 0 < rows <= left:
+            names = short_names(others, _widest(len(others) + len(hidden), rest, min(size, longest), longest, width))
+            entries = [_entry(r, n, False, fields, accuracy) for r, n in zip(others, names, strict=True)]
+            return [*above, *_grid([*entries, *hidden], width)]
     return []
+
+
+def _widest(entries: int, rest: int, least: int, longest: int, width: int) -> int:
+    """Cells of names that are as long as they can be in as many rows; none if they need none at least."""
+    rows = _rows(entries, rest + least, width)
+    sizes = range(longest, least, -1) if least else ()
+    return next((size for size in sizes if _rows(entries, rest + size, width) == rows), least)
 
 
 def _as_fit(entries: list[Row], view: View, width: int, most: int) -> list[Row]:
@@ -113,10 +117,25 @@ def _hidden(view: View, width: int) -> list[Row]:
 
 
 def short_names(runs: Sequence[RunView], size: int) -> list[str]:
-    """The runs' names in exactly so many cells each; of names that would read the same the ends stay."""
+    """The runs' names in exactly so many cells each; of names that would read the same, what tells them apart stays."""
     names = [cut(run.name, size) for run in runs]
-    ends = [_end_of(run.name, size) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
-    return [set_cell_size(name, size) for name in ends]
+    told = list(names)
+    for name in {name for name in names if names.count(name) > 1}:
+        alike = [at for at, one in enumerate(names) if one == name]
+        whole = [runs[at].name for at in alike]
+        ends = [_end_of(one, size) for one in whole]
+        if len(set(ends)) < len(set(whole)):
+            ends = [_from_difference(one, whole, size) for one in whole]
+        for at, end in zip(alike, ends, strict=True):
+            told[at] = end
+    return [set_cell_size(name, size) for name in told]
+
+
+def _from_difference(name: str, names: Sequence[str], size: int) -> str:
+    """A name from the word on in which names first differ."""
+    alike = next((at for at, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), len(name))
+    start = name.rfind(" ", 0, alike) + 1
+    return f"…{cut(name[start:], size - 1)}" if 0 < start < len(name) and size > 1 else cut(name, size)
 
 
 def _end_of(name: str, size: int) -> str:
