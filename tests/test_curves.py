@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,19 @@ from rich.cells import cell_len
 
 from bntui.recording.history import Event, Unit, counted
 from bntui.text import figures
-from bntui.viewer import epochs
+from bntui.viewer import epochs, opening
+from bntui.viewer.app import LabApp
 from bntui.viewer.draw.axes import Axes, Limits, limits, tick_label, ticks
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import curves, curves_legend
+from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.view import RunView, View
+from bntui.viewer.widgets import RowsWidget
 from tests.factory import run_view as build_run
 from tests.factory import view
+from tests.fakes import FakeReader, until
 
 
 @cache
@@ -521,3 +526,56 @@ def test_names_in_a_legend_take_the_room_that_their_rows_have(columns: int) -> N
     assert cut
     for row in cut:  # another cell for each name in the row would not fit
         assert cell_len(row) + row.count("…") + 1 >= columns - 2, row
+
+
+@pytest.mark.parametrize("size", [(78, 20), (158, 24), (38, 9)])
+@pytest.mark.parametrize("selected", [0, 1])
+def test_curves_without_color_have_the_marks_of_their_runs_along_them(size: tuple[int, int], selected: int) -> None:
+    runs = [run_view(keyframes=61), run_view(1, "other", vanishing=True, keyframes=61)]
+    shown = replace(view(*runs), selected=selected)
+    colored, plain = (lines(curves.draw(replace(shown, colorless=one), *size)) for one in (False, True))
+    assert [len(row) for row in colored] == [len(row) for row in plain]
+    added = [(y, x) for y, row in enumerate(plain) for x, char in enumerate(row) if char != colored[y][x]]
+    assert {plain[y][x] for y, x in added} == {runs[0].mark, runs[1].mark}
+    # each lies on a curve, or beside its dots by the rounding to cells
+    for y, x in added:
+        near = "".join(row[x - 1 : x + 2] for row in colored[max(y - 1, 0) : y + 2])
+        assert any(0x2800 < ord(char) <= 0x28FF for char in near), (y, x)
+    counts = [sum(plain[y][x] == run.mark for y, x in added) for run in runs]
+    assert min(counts) >= size[0] // 2 // curves.MARKS_APART - 1 > -1
+    alone = [lines(curves.draw(replace(view(runs[0]), colorless=one), *size)) for one in (False, True)]
+    assert alone[0] == alone[1]  # a single curve needs none
+
+
+def test_marks_along_a_curve_stand_at_its_values() -> None:
+    runs = [run_view(keyframes=61), run_view(1, "other", vanishing=True, keyframes=61)]
+    chart = chart_of(runs, colorless=True)
+    for run in runs:
+        for row, line in enumerate(chart.rows):
+            words = text(line)
+            for column in (at for at, char in enumerate(words) if char == run.mark):
+                history = run.history
+                columns = [chart.column(place) for place in history.position]
+                values = [value for value, at in zip(history.val_loss, columns, strict=True) if at == column]
+                assert row in {chart.line(value) for value in values}
+
+
+def chart_of(runs: list[RunView], *, colorless: bool) -> Chart:
+    scales = curves._Scales("loss", "acc %", "epoch", Limits(0, 60), True, colorless=colorless)
+    return curves._loss(runs, scales, 78, 18)
+
+
+@pytest.mark.parametrize("colors", ["", "1"])
+async def test_the_laboratory_marks_its_curves_without_colors(colors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if colors:
+        monkeypatch.setenv("NO_COLOR", colors)
+    reader = FakeReader(run_view(keyframes=61), run_view(1, "other", vanishing=True, keyframes=61))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
+    async with LabApp(Path("a.bntui")).run_test(size=(80, 24)) as pilot:
+        lab = pilot.app.screen
+        assert isinstance(lab, LabScreen)
+        await until(pilot, lambda: lab.query_one("#curves", RowsWidget).rows)
+        shown = [text(row) for row in lab.query_one("#curves", RowsWidget).rows]
+        assert lab.view is not None
+        wanted = curves.draw(replace(lab.view, colorless=bool(colors)), 78, len(shown) - 2)
+        assert [row[1:-1] for row in shown[1:-1]] == lines(wanted)

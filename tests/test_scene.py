@@ -104,6 +104,13 @@ def test_show_prints_the_panel_that_the_screen_shows(path: Path, reader: Reader)
     assert "\x1b" not in bntui("show", path, "--panel", "screen").stdout
 
 
+def test_curves_have_marks_along_them_where_no_color_tells_them_apart(path: Path) -> None:
+    painted = bntui("show", path, "--panel", "curves", "--color", "always", TERM="xterm", COLORTERM="truecolor").stdout
+    words, plain = re.sub(r"\x1b\[[\d;]*m", "", painted), bntui("show", path, "--panel", "curves").stdout
+    for mark in "●▲":
+        assert plain.count(mark) > words.count(mark)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -70,8 +70,8 @@ def lines(recording: Path, options: PanelOptions) -> Iterator[str]:
     with contextlib.closing(recorded(recording)) as reader:
         runs = () if options.run is None else (find_run(reader, options.run),)
         scene = Scene.of(reader, name, runs=runs, size=size, heavy=palette.heavy).at(options.epoch)
-        rows = scene.rows()
-    plain = "NO_COLOR" in os.environ and options.color != "always"
+        plain = "NO_COLOR" in os.environ and options.color != "always"
+        rows = replace(scene, colorless=plain or colors is None).rows()
     for row in rows:
         yield ansi(line(row, scene.size[0], palette, plain=plain), colors)
 

@@ -103,6 +103,7 @@ class Scene:
     state: ViewState
     specimens: Specimens
     heavy: bool = False
+    colorless: bool = False
 
     @classmethod
     def of(
@@ -193,6 +194,7 @@ class Scene:
             dataset="dataset" in wanted,
             histograms="histograms" in wanted,
             heavy=self.heavy,
+            colorless=self.colorless,
         )
         ended = ending(self.recorded)
         watched = all(run.watched for run in self.reader.runs)

@@ -123,6 +123,8 @@ class View:
     """The scenario as it was written; empty for several recordings."""
     heavy: bool = False
     """Thick lines and large histograms, for a lecture hall."""
+    colorless: bool = False
+    """Without colors, which tell runs apart."""
     folded: bool = False
     """One row for each block of layers."""
     layer: str = ""

@@ -238,7 +238,13 @@ def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
 
 
 def build_view(
-    recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False, heavy: bool = False
+    recorded: Snapshot,
+    state: ViewState,
+    *,
+    dataset: bool = False,
+    histograms: bool = False,
+    heavy: bool = False,
+    colorless: bool = False,
 ) -> View:
     """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
 
@@ -246,6 +252,7 @@ def build_view(
         dataset: with the samples, which only some panels show.
         histograms: with those over time of the selected and the pinned run, which only one panel shows.
         heavy: in thick lines.
+        colorless: without colors.
 
     Raises:
         RecordingError: a keyframe under the cursor is damaged.
@@ -276,6 +283,7 @@ def build_view(
         unit=recorded.unit,
         time_zoom=state.time_zoom,
         heavy=heavy,
+        colorless=colorless,
         folded=state.folded,
         layer=state.layer,
         criterion=state.criterion,

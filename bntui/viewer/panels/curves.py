@@ -40,6 +40,8 @@ PANEL: Final = Panel(
 )
 FORK = "╰"
 """Where a fork begins."""
+MARKS_APART = 16
+"""Columns between two marks of a curve without color."""
 _BESIDE_WIDTH = 100
 _BELOW_HEIGHT = 14
 
@@ -72,7 +74,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     courses = [_Course(run.history, run.events, run.seeds, run) for run in runs]
     room = max(height - len(legend), 1)
     accuracy = "R²" if view.task == "regression" else _("acc %")
-    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis, view.heavy)
+    scales = _Scales(
+        _("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis, view.heavy, view.colorless
+    )
     charts = _charts(tuple(courses), view.task, scales, width, room)
     rows = [*legend]
     for band in charts:
@@ -112,6 +116,8 @@ class _Scales(NamedTuple):
     """The axis of the loss is logarithmic."""
     heavy: bool = False
     """Lines are thick."""
+    colorless: bool = False
+    """Lines have marks, as they have no colors."""
 
     def axes(self, name: str, values: Limits, *, log: bool = False) -> Axes:
         """The axes of one chart: of the time, and of the values of this name."""
@@ -156,7 +162,7 @@ def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Char
     behind = [banded for run in runs for banded in curves_bands.bands(run, "val_loss")]
     bounds = limits([part for one in _windowed(lines, behind) for part in one.within(scales.window)], scales.log)
     axes = scales.axes(scales.loss, bounds, log=scales.log)
-    return _chart(lines, behind, axes, width, height, heavy=scales.heavy)
+    return _chart(lines, behind, axes, scales, (width, height))
 
 
 def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, height: int) -> Chart:
@@ -181,7 +187,7 @@ def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, heigh
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
     axes = scales.axes(scales.accuracy, Limits(low, scale))
-    return _chart(lines, behind, axes, width, height, heavy=scales.heavy)
+    return _chart(lines, behind, axes, scales, (width, height))
 
 
 def _windowed(lines: list[_Line], behind: list[curves_bands.Banded]) -> list[_Line | curves_bands.Banded]:
@@ -260,7 +266,7 @@ def _near(series: Series, window: Limits) -> FloatArray:
 
 
 def _chart(
-    lines: list[_Line], behind: list[curves_bands.Banded], axes: Axes, width: int, height: int, *, heavy: bool
+    lines: list[_Line], behind: list[curves_bands.Banded], axes: Axes, scales: _Scales, size: tuple[int, int]
 ) -> Chart:
     both = [line.series for line in lines]
     series = [training for training, _validation in both] + [validation for _training, validation in both]
@@ -268,10 +274,34 @@ def _chart(
     series.sort(key=lambda one: one.style.endswith(lines[-1].run.style))
     fills = [fill for banded in behind for fill in banded.fills]
     series = [banded.median for banded in behind] + series
-    chart = line_chart(series, axes, width, height, heavy=heavy, behind=fills)
+    chart = line_chart(series, axes, *size, heavy=scales.heavy, behind=fills)
+    if scales.colorless and len(lines) > 1:
+        order = sorted(line.run.info.index for line in lines)
+        for line in lines:
+            chart = _marked_along(chart, line, order.index(line.run.info.index) / len(order))
     for line in lines:
         chart = _marked(chart, line.run, line.validation)
     return chart
+
+
+def _marked_along(chart: Chart, line: _Line, share: float) -> Chart:
+    """The run's mark at values along its validation curve, as far apart as a legend can be followed.
+
+    Args:
+        share: of the distance between two marks, where the first one is, so that those of several runs alternate.
+    """
+    rows, run = list(chart.rows), line.run
+    _training, drawn = line.series
+    (there,) = np.nonzero((drawn.y >= chart.axes.y.low) & (drawn.y <= chart.axes.y.high))  # no line leads beyond
+    places, values = drawn.x[there], drawn.y[there]
+    for column in range(round(share * MARKS_APART), chart.columns, MARKS_APART) if len(places) else ():
+        time = chart.axes.x
+        wanted = time.low + (time.high - time.low) * column / max(chart.columns - 1, 1)
+        at = int(np.argmin(np.abs(places - wanted)))
+        if time.low <= places[at] <= time.high:
+            row = chart.line(values[at])
+            rows[row] = put(rows[row], chart.column(places[at]), run.mark, f"bold {run.style}")
+    return replace(chart, rows=tuple(rows))
 
 
 def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:

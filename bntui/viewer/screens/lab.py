@@ -168,6 +168,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
                 dataset="dataset" in reads,
                 histograms="histograms" in reads,
                 heavy=self.app.palette.heavy,
+                colorless=self.app.no_color,
             )
         except RecordingError as error:
             self._complain(error)
