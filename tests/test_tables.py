@@ -250,7 +250,7 @@ def test_all_faults_are_said_at_once_and_no_more_than_ten(tmp_path: Path) -> Non
     assert message.split("\n") == [
         f"{tmp_path}/t.csv: row 5, column 'a': 'x' is not a number",
         f"{tmp_path}/t.csv: row 9, column 'b': 'NA' stands for a missing value; fill it in or remove the row",
-        f"{tmp_path}/t.csv: row 11, column 'y': is missing; the row has 2 cells, row 1 has 3",
+        f"{tmp_path}/t.csv: row 11, column 'y': is missing; the row has only 2 of the 3 cells of row 1",
     ]
     lines[20:40] = [f"?,{n},1" for n in range(20)]
     message = refused(tmp_path, rows("a,b,y", *lines))

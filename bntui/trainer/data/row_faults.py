@@ -45,6 +45,6 @@ def ragged(faults: Faults, line: int, cells: list[str], head: Head) -> None:
     place = len(cells) if short else head.width - 1
     sentence = _("is not the last cell; the row has {found} cells, row {first} has {wanted}")
     if short:
-        sentence = _("is missing; the row has {found} cells, row {first} has {wanted}")
+        sentence = _("is missing; the row has only {found} of the {wanted} cells of row {first}")
     what = sentence.format(found=len(cells), first=head.line, wanted=head.width)
     faults.add(line, -1, head.names[place], what)
