@@ -206,7 +206,10 @@ def test_classes_that_differ_in_spaces_are_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (gzip.compress(gzip.compress(b"a,b\n1,2\n", mtime=0), mtime=0), "compressed; unpack it first, for example with gunzip"),
+        (
+            gzip.compress(gzip.compress(b"a,b\n1,2\n", mtime=0), mtime=0),
+            "compressed; unpack it first, for example with gunzip",
+        ),
         (b"PK\x03\x04" + bytes(64), "Excel (.xlsx) / ZIP, not a text table; save it as CSV"),
         (b"PAR1" + bytes(64), "Parquet, not a text table"),
         (b"\x93NUMPY\x01\x00" + bytes(64), "NumPy (.npy), not a text table"),
