@@ -478,3 +478,13 @@ def test_what_the_first_paint_does_not_wait_for_comes_after_it(tmp_path: Path) -
     order = (tmp_path / "order").read_text()
     assert order.startswith("p")
     assert order.count("P") == 1
+
+
+@pytest.mark.parametrize("columns", [30, 40, 52, 80, 160])
+def test_headings_that_are_cut_say_so_and_keep_their_arrows(columns: int) -> None:
+    cards = tuple(replace(CARDS[0], path=Path(f"/s/{n}.toml"), lesson=1) for n in range(60))
+    rows = lines(Gallery(cards=cards, entries=ENTRIES), columns, 20)
+    heading = next(row for row in rows if "Scenarios" in row)
+    assert "↓" in heading
+    head = rows[0].rstrip()
+    assert "training" in head or head.endswith("…")

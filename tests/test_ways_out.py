@@ -10,8 +10,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from bntui.text.language import use
 from bntui.viewer.app import LabApp
 from bntui.viewer.screens.gallery import GalleryScreen
+from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.note import NoteScreen
 from bntui.viewer.terminal.textual_private import exiting
@@ -89,3 +91,22 @@ async def test_the_gallery_says_what_leads_out_of_what_it_asks(keys: list[str]) 
         await pilot.press("escape")
         assert gallery.gallery.prompt is None
         await left(pilot)
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(("language", "word"), [("en", "back"), ("ko", "뒤로")])
+async def test_the_help_says_at_any_width_which_key_leads_back(language: str, word: str) -> None:
+    use(language)  # conftest sets it back
+    async with LabApp(Path("a.bntui")).run_test(size=(120, 36)) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        for width in (120, 80, 60, 40, 30, 90):
+            await pilot.resize_terminal(width, 12)
+            page = pilot.app.screen.query_one("#page")
+            cells = min(84, width * 96 // 100)
+            await until(pilot, partial(lambda page, cells: page.region.width == cells, page, cells))
+            edge = page.region.bottom - 1
+            strips = pilot.app.screen._compositor.render_strips()
+            assert f"esc {word} ─╯" in strips[edge].text
+            if width >= 80:
+                assert "↑↓" in strips[edge].text

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from bntui.text.language import N_, _
-from bntui.text.widths import ljust, longest
+from bntui.text.widths import cut, ljust, longest
 from bntui.viewer.chooser_keys import CONTROLS
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.keys import footer_of
@@ -70,7 +70,7 @@ def draw(state: Chooser, standing: Collection[str], width: int, height: int) -> 
     """
     top, room = first_row(state, height), max(height - FRAME, 1)
     names = max(cell_len(_(panel.label)) for panel in PANELS)
-    rows = [_line(state, number, standing, names) for number in range(len(PANELS))][top : top + room]
+    rows = [_line(state, number, standing, names, width) for number in range(len(PANELS))][top : top + room]
     rows += [()] * (room - len(rows))
     if standing:
         sentence = longest(
@@ -88,11 +88,12 @@ def draw(state: Chooser, standing: Collection[str], width: int, height: int) -> 
     return Drawing(_(TITLE), tuple(fit(row, width) for row in rows[:height]))
 
 
-def _line(state: Chooser, number: int, standing: Collection[str], names: int) -> Row:
+def _line(state: Chooser, number: int, standing: Collection[str], names: int, width: int) -> Row:
     panel = PANELS[number]
     here, click = number == state.at, f"pick({number})"
     place = state.chosen.index(panel.name) + 1 if panel.name in state.chosen else 0
     told, style = _told(state, panel, standing)
+    told = cut(told, width - names - 12)
     return (
         Span("▸ " if here else "  ", "bold accent", click),
         Span(f"[{place or ' '}] ", "bold accent" if place else "muted", click),

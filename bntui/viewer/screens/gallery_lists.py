@@ -123,8 +123,9 @@ def _heading(gallery: Gallery, which: Lists, seen: range, width: int, chapter: s
     if which == "recordings":
         facts.append(in_units(sum(entry.size for entry in gallery.found_entries)))
     known = which == "scenarios" or gallery.entries is not None
-    told = Span(f"  {' · '.join(facts)}", "muted") if known else Span("")
     more = ("↑" if seen.start > 0 else "") + ("↓" if seen.stop < count else "")
+    room = width - cell_len(name) - len(f"  {more}") - 2
+    told = Span(f"  {cut(' · '.join(facts), room)}", "muted") if known else Span("")
     return fit((Span(name, "bold accent" if active else "bold muted"), told, Span(f"  {more}", "key")), width)
 
 

@@ -13,7 +13,7 @@ from bntui.files import in_bytes
 from bntui.scenario.measured import findings
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
-from bntui.text.widths import ending, ljust, longest
+from bntui.text.widths import cut, ending, ljust, longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, framed, join
 from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
 from bntui.viewer.keys import footer_of, hints_of
@@ -114,9 +114,9 @@ def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], di
 def _head(gallery: Gallery, width: int) -> Row:
     if gallery.query and gallery.prompt is None:
         words = _("only what contains: {words}").format(words=clean(gallery.query))
-        return fit((Span(" bntui", "bold accent"), Span(f"   {words}", "accent")), width)
+        return fit((Span(" bntui", "bold accent"), Span(f"   {cut(words, width - 9)}", "accent")), width)
     what = _("a laboratory for neural-network training")
-    return fit((Span(" bntui", "bold accent"), Span(f"   {what}", "muted")), width)
+    return fit((Span(" bntui", "bold accent"), Span(f"   {cut(what, width - 9)}", "muted")), width)
 
 
 def _foot(gallery: Gallery, width: int) -> Row:

@@ -54,6 +54,11 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
 """The keys of the page itself; those that scroll are Textual's."""
 
 
+WIDEST: Final = 84
+MOST_OF_WIDTH: Final = 96
+"""Maximum width of the page, in cells and in percent of the screen."""
+
+
 def look(palette: Palette) -> Theme:
     """Rich's own colors for Markdown are not those of this program."""
     accent = palette.accent
@@ -97,6 +102,12 @@ def _heading(words: str) -> Text:
     return Text(f"\n{words}\n", style="help.heading")
 
 
+def _keys_within(width: int) -> str:
+    """The keys of the page, as many as its edge has room for on a screen of so many cells."""
+    room = min(WIDEST, width * MOST_OF_WIDTH // 100) - len("╰─ ") - len(" ─╯")
+    return words_of(footer_of(CONTROLS, None, room + 1)).strip()
+
+
 class HelpScreen(Overlay[None]):
     """The keys of a screen, its lesson or that of one panel, and the definitions of its figures.
 
@@ -104,14 +115,14 @@ class HelpScreen(Overlay[None]):
     each of which would send the whole screen again.
     """
 
-    CSS = """
-    HelpScreen { align: center middle; }
-    #page {
-        width: 84; max-width: 96%; height: 90%;
+    CSS = f"""
+    HelpScreen {{ align: center middle; }}
+    #page {{
+        width: {WIDEST}; max-width: {MOST_OF_WIDTH}%; height: 90%;
         border: round $primary; background: $surface; padding: 1 2; scrollbar-size-vertical: 1;
         border-subtitle-color: $text-muted;
-    }
-    #page Static { background: $surface; padding-right: 1; }
+    }}
+    #page Static {{ background: $surface; padding-right: 1; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
@@ -133,9 +144,12 @@ class HelpScreen(Overlay[None]):
         self.app.console.push_theme(look(self.app.palette))
         with VerticalScroll(id="page") as page:
             page.border_title = self._title
-            page.border_subtitle = words_of(footer_of(CONTROLS, None, 60)).strip()
+            page.border_subtitle = _keys_within(self.app.size.width)
             yield Static(self._keys, id="keys")
             yield Static(self._page, id="text")
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one("#page").border_subtitle = _keys_within(event.size.width)
 
     def on_mount(self) -> None:
         self.query_one("#page").focus()
