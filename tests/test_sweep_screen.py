@@ -24,6 +24,7 @@ from bntui.viewer.widgets import RowsWidget
 from tests.commands import bntui
 from tests.fakes import until
 from tests.sweeping import Here, plan, pretended, swept
+from tests.test_clicks import click, wheel
 
 SIZES = [(160, 48), (120, 36), (80, 24), (40, 12)]
 RATES, NORMS = ("0.001", "0.01", "0.1", "1.0"), ("none", "batch", "layer")
@@ -261,6 +262,29 @@ async def test_the_screen_follows_a_sweep_opens_a_recording_and_comes_back(tmp_p
         rows = [text(row) for row in pilot.app.screen.query_one(RowsWidget).rows]
         assert any("no memory" in row for row in rows)
     journal.close()
+
+
+async def test_a_click_chooses_a_combination_or_a_seed_and_the_wheel_walks() -> None:
+    values, norms = ("0.1", "0.2", "0.3"), ("none", "batch")
+    ones = [combination((rate, norm), 0.1 * at + 0.31, 0.1 * at + 0.33)
+            for at, (rate, norm) in enumerate(product(values, norms))]  # fmt: skip
+    axes = (("training.lr", values), ("network.norm", norms))
+    board = Board("a sweep", "val_loss", False, axes, tuple(ones), 12, 12, 0)
+    app = LabApp(sweep=lambda: board)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, SweepScreen)
+        for one in (ones[3], ones[4], ones[0], ones[5]):
+            await click(pilot, "sweep", f"{one.mean:.3f}")
+            assert screen.look.chosen(board) == one
+        await click(pilot, "sweep", f"seed {ones[5].tries[1].seed}")
+        assert screen.look.trial(board) == ones[5].tries[1]
+        await click(pilot, "sweep", f"seed {ones[5].tries[0].seed}")
+        assert screen.look.trial(board) == ones[5].tries[0]
+        await wheel(pilot, "sweep", -1)
+        assert screen.look.chosen(board) == ones[3]
+        await wheel(pilot, "sweep", 1)
+        assert screen.look.chosen(board) == ones[5]
 
 
 def test_a_folder_without_a_sweep_is_not_opened(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from textual import on
 from textual.binding import BindingType
 from textual.geometry import Region
 
@@ -97,6 +98,10 @@ class SweepScreen(DrawnScreen[None]):
 
     def action_move(self, across: int, down: int) -> None:
         self._see(boards.moved(self.look, self.board, across, down))
+
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        self.action_move(0, message.by)
 
     def action_seed(self, by: int) -> None:
         self._see(boards.another_seed(self.look, self.board, by))

@@ -110,8 +110,12 @@ def _map(board: Board, look: BoardSelection, width: int, height: int) -> list[Ro
             *(Span(f"{rjust(cut(value, _CELL - 2), _CELL - 1)} ", "text") for value in shown),
         ),
     ]
-    for value in rows[top : top + max(height - 2, 1)]:
-        cells = [span for column in shown for span in _cell(board, (value, column), place)]
+    for y, value in enumerate(rows[top : top + max(height - 2, 1)], top - rows.index(place[0])):
+        cells = [
+            span._replace(click=f"move({x}, {y})")
+            for x, column in enumerate(shown, left - columns.index(place[1]))
+            for span in _cell(board, (value, column), place)
+        ]
         found.append((Span(f" {rjust(cut(value, names), names)}  ", "text"), *cells))
     return found
 
@@ -252,7 +256,8 @@ def _chosen(board: Board, look: BoardSelection, width: int, height: int) -> list
     room = max(height - len(rows) - 1, 1)
     at = one.tries.index(chosen) if chosen is not None else 0
     top = _first(at, len(one.tries), room)
-    rows += [_trial(each, chosen=each is chosen) for each in one.tries[top : top + room]]
+    for by, each in enumerate(one.tries[top : top + room], top - at):
+        rows.append(tuple(span._replace(click=f"seed({by})") for span in _trial(each, chosen=each is chosen)))
     if chosen is not None and (left := height - len(rows)) > 0:
         lines = wrap(chosen.command, width - 3)
         kept = [*lines[: left - 1], cut(" ".join(lines[left - 1 :]), width - 3)] if len(lines) > left else lines
