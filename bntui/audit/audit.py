@@ -17,7 +17,7 @@ from bntui.audit.course import AuditedRun, Row, check_course
 from bntui.audit.digests import check_digests
 from bntui.audit.ends import check_absent, check_checkpoint, check_kept, check_weights
 from bntui.audit.events import check_events
-from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage, check_tracked
+from bntui.audit.forks import begins, check_begun, check_fork, check_inheritance, check_parentage, check_tracked
 from bntui.audit.initial import check_initial
 from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Margin, Place
@@ -212,6 +212,7 @@ class _Audit:
             check_progress(ledger, course, row, Batch.of(row, taken, subject.task), text)
             check_averages(ledger, course, row, taken)
             check_tracked(ledger, self._courses, course, row, taken.before)
+            check_begun(ledger, self._courses, course, row, evidence)
             if initial:
                 after = evidence.before
                 check_weights(ledger, course, row, after, "before")

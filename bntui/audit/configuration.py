@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -15,6 +16,8 @@ from bntui.text.language import N_
 from bntui.text.output import clean
 
 SETTINGS: Final = N_("settings match layers, samples, and device")
+DEVICE: Final = re.compile(r"cpu|mps(:\d+)?|cuda:\d+")
+"""Names of the devices on which a run may have been trained."""
 
 SHARED: Final = (
     "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.samples",
@@ -76,6 +79,7 @@ def _sizes(ledger: Ledger, subject: Subject, sizes: tuple[int, int] | None) -> N
 def _device(ledger: Ledger, run: RunInfo, meta: Said) -> None:
     """Check the device against the requested one; a fork may have been trained on any machine, with any device."""
     asked, place = run.config.get("device", "auto"), Place(run.name)
+    ledger.hold(SETTINGS, place, "device", bool(DEVICE.fullmatch(run.device)), run.device, "cpu, cuda:N, mps")
     if run.fork is not None:
         return
     due = "cuda:0" if asked == "cuda" else asked

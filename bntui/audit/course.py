@@ -93,6 +93,11 @@ def _order(ledger: Ledger, course: AuditedRun) -> None:
         fits = len(digits) == 32 and set(digits) <= set(string.hexdigits)
         ledger.hold(ORDER, place, "weights_digest", fits, digits, "0-9 a-f, 32")
         ledger.hold(ORDER, place, "wall_time", 0 <= now < math.inf, now, ">= 0")
+        if row.frame is None:  # a step that was not measured
+            for name in ("batch_loss", "gradient_scale"):
+                ledger.hold(ORDER, place, name, math.isnan(scalars[name]), scalars[name], "NaN")
+            for name in ("train_loss", "val_loss"):
+                ledger.hold(ORDER, place, name, not scalars[name] < 0, scalars[name], ">= 0")
         if before is None:
             begins = 0 if run.fork is None else run.fork.step
             if course.whole:

@@ -141,8 +141,7 @@ def check_inheritance(
     place = Place(run.name, fork.step, fork.epoch)
     if child.departed(fork.step):
         return
-    optimizers = [course.subject.training["optimizer"] for course in (child, parent)]
-    averages = optimizers[0] == optimizers[1] or set(optimizers) <= set(ADAMS)
+    averages = _same_averages(run, parent.subject.run)
     for average, values in own.optimizer.items():
         name = OPTIMIZER.name(average)
         if not averages or average.parameter not in fork.kept:
@@ -192,6 +191,36 @@ def check_tracked(
         if name.endswith("num_batches_tracked"):
             ours = _counted(courses, course.subject.run, name, passage.before.step)
             ledger.compare(FORKS, row.place(course.subject.run.name), name, float(values.reshape(-1)[0]), ours, 0)
+
+
+def check_begun(ledger: Ledger, courses: Mapping[int, AuditedRun], course: AuditedRun, row: Row, own: Evidence) -> None:
+    """Check that optimizers counted their steps, and that averages are 0 before the first one."""
+    passage, place = course.passage(row), row.place(course.subject.run.name)
+    if passage is None:
+        return
+    for average, values in own.optimizer.items():
+        ours = _updates(courses, course.subject.run, average.parameter, passage.before.step)
+        name = OPTIMIZER.name(average)
+        if average.name == "step":  # float32 counts no further than 2^24
+            due = np.full(values.shape, min(ours, 2**24))
+            ledger.compare(FORKS, place, name, values, due, 0)
+        elif not ours:
+            ledger.compare(FORKS, place, name, values, np.zeros(values.shape), 0)
+
+
+def _updates(courses: Mapping[int, AuditedRun], run: RunInfo, parameter: str, step: int) -> int:
+    """Updates of a parameter until a step by an optimizer with these averages."""
+    if run.fork is None:
+        return step
+    own, parent = step - run.fork.step, courses.get(run.fork.run)
+    if parent is None or parameter not in run.fork.kept or not _same_averages(run, parent.subject.run):
+        return own
+    return own + _updates(courses, parent.subject.run, parameter, run.fork.step)
+
+
+def _same_averages(run: RunInfo, other: RunInfo) -> bool:
+    kinds = [one.config["training"]["optimizer"] for one in (run, other)]
+    return kinds[0] == kinds[1] or set(kinds) <= set(ADAMS)
 
 
 def _counted(courses: Mapping[int, AuditedRun], run: RunInfo, name: str, step: int) -> int:

@@ -83,6 +83,9 @@ def check_counts(ledger: Ledger, course: AuditedRun, validation: int) -> None:
             if not math.isnan(scalars["train_accuracy"]):
                 fits = -1e-9 <= scalars["train_accuracy"] <= 1 + 1e-9
                 ledger.hold(COUNTS, place, "train_accuracy", fits, scalars["train_accuracy"], "0 … 1")
+        else:
+            for name in ("train_accuracy", "val_accuracy"):  # R², at most 1
+                ledger.hold(COUNTS, place, name, not scalars[name] > 1 + 1e-9, scalars[name], "<= 1")
         if passage is not None:
             _summed(ledger, course, row, passage)
 

@@ -21,6 +21,8 @@ from bntui.audit.minibatches import RUNNING_MEAN
 from bntui.audit.network import parameter_names
 from bntui.audit.standing import Passage
 from bntui.audit.subject import Taken
+from bntui.audit.trouble import word
+from bntui.recording.history import Event
 from bntui.text.language import N_
 
 Values = NDArray[Any]
@@ -190,6 +192,7 @@ def _sums(
     if ended is not None and bad is not None and fits:
         ours, told = at.step - at.batches + bad + 1, ended.arguments.get("step")
         ledger.hold(STATE, place, "diverged, step", told == ours, told, ours)
+    _bad_loss(ledger, place, sums, ended)
     if not at.offset:
         hold("loss", _same(sums["loss"], 0.0), 0.0)
         hold("right", _same(sums["right"], 0), 0)
@@ -221,6 +224,22 @@ def _sums(
         added = {name: np.asarray(sums[name]) + getattr(batch, name) for name in ("residuals", "targets", "squares")}
         ours, near = _r2(added, passage.learned), _slack(added, passage.learned)
         ledger.compare(RUNNING_MEAN, place, "train_accuracy", row.scalars["train_accuracy"], ours, near)
+
+
+def _bad_loss(ledger: Ledger, place: Place, sums: Mapping[str, Any], ended: Event | None) -> None:
+    """Check the first loss that is not finite: sum and event tell its kind, and there is none while the sum is finite.
+
+    Before this figure was recorded, there was none in any sum.
+    """
+    value, total = sums.get("bad_loss"), sums["loss"]
+    if value is None:
+        return
+    fits = _number(value) and not math.isfinite(value) and not math.isfinite(total) and sums["first_bad"] is not None
+    fits = fits and (math.isnan(total) or not math.isnan(value))  # nothing added to NaN is infinite
+    due = "None" if math.isfinite(total) else word(total)
+    if ledger.hold(STATE, place, "progress, sums, bad_loss", fits, value, due) and ended is not None:
+        told = ended.arguments.get("loss")
+        ledger.hold(STATE, place, "diverged, loss", told == word(value), told, word(value))
 
 
 def _training(ledger: Ledger, course: AuditedRun, row: Row, passage: Passage, batch: Batch) -> None:

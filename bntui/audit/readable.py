@@ -81,11 +81,16 @@ class Readable:
         return None if found is None else (found["step"], unpack_arrays(found["block"]))
 
     def onward(self, course: AuditedRun, step: int) -> Evidence | None:
-        """Recorded arrays of a run after a step: the next step's evidence, or the weights kept at the end."""
+        """Recorded arrays of a run after a step: the evidence of the next step or of the run's beginning, or the
+        weights kept at the end.
+        """
         later, run = course.at(step + 1), course.subject.run.index
         if course.departed(step):
             return None
         evidence = None if later is None or later.frame is None else self.evidence(run, later)
+        begun = next((row for row in course.rows if row.number == 0 and row.scalars["step"] == step), None)
+        if evidence is None and begun is not None and begun.frame is not None:
+            evidence = self.evidence(run, begun)
         final = self.final(run, step) if evidence is None else None
         return evidence if final is None else Evidence(before=final[1])
 
