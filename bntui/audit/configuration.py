@@ -16,7 +16,7 @@ from bntui.text.language import N_
 from bntui.text.output import clean
 
 SETTINGS: Final = N_("settings match layers, samples, and device")
-DEVICE: Final = re.compile(r"cpu|(mps|cuda)(:\d+)?")
+DEVICE: Final = re.compile(r"cpu|mps(:\d+)?|cuda:\d+")
 """Names of the devices on which a run may have been trained."""
 
 SHARED: Final = (
