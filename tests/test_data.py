@@ -359,7 +359,7 @@ def test_paths_are_relative_to_the_folder_and_know_the_home_folder(
         ("a,b,y\n1,2,0\n3,4,NaN\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "'NaN' stands for a missing value"]),
         ("a,b,y\n1,2,.5\n3,4,1e39\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "too large"]),
         ("a,b,y\n1,2,0.5\n3,4,n/a\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "'n/a' stands for a missing value"]),
-        ("a,b,y\n1,2,0\n3,4\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "missing", "2 cells, row 1 has 3"]),
+        ("a,b,y\n1,2,0\n3,4\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "missing", "only 2 of the 3 cells of row 1"]),
         ("a,b,y\n1,2,0\n3,4,1,9\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "not the last", "4 cells, row 1 has 3"]),
         ("1,2,0\n3,x,1\n5,6,0\n7,8,1\n", ["row 2, column 'column 2'", "'x' is not a number"]),
         ("5,2,0\n3,4,1\n5,6,1\n", ["3 samples", "4 or more"]),
