@@ -73,9 +73,10 @@ def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
         summed: Values = np.log(np.exp(values - top).sum(-1)) + top[..., 0]
         return summed
 
-    value = whole(logits.value) - logits.value[at]
+    here = whole(logits.value)
+    value = here - logits.value[at]
     # log Σ exp changes by no more than the logit that changes most
-    span = np.abs(logits.value.max(1)) + np.abs(whole(logits.value)) + np.abs(logits.value[at])
+    span = np.abs(logits.value.max(1)) + np.abs(here) + np.abs(logits.value[at])
     rounding = 2 * ULPS * logits.unit * (span + np.log(logits.shape[1]))
     error = logits.error.max(1) + logits.error[at] + rounding
     moved = []

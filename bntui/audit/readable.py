@@ -88,9 +88,10 @@ class Readable:
         if course.departed(step):
             return None
         evidence = None if later is None or later.frame is None else self.evidence(run, later)
-        begun = next((row for row in course.rows if row.number == 0 and row.scalars["step"] == step), None)
-        if evidence is None and begun is not None and begun.frame is not None:
-            evidence = self.evidence(run, begun)
+        if evidence is None and course.rows:
+            begun = course.rows[0]
+            if begun.number == 0 and begun.scalars["step"] == step and begun.frame is not None:
+                evidence = self.evidence(run, begun)
         final = self.final(run, step) if evidence is None else None
         return evidence if final is None else Evidence(before=final[1])
 
